@@ -1,0 +1,62 @@
+// What a user process knows of a job it has submitted.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <optional>
+
+#include <rankpool/detail/reader.hpp>
+
+namespace rankpool::detail {
+
+class JobInbox;
+
+/// The untyped half of the state behind an AsyncResult: has it ended, and how. Any thread.
+class JobState {
+ public:
+  using Clock = std::chrono::steady_clock;
+  using Deadline = std::optional<Clock::time_point>;  ///< none: for ever
+
+  JobState();
+  virtual ~JobState();
+  JobState(const JobState&) = delete;
+  JobState& operator=(const JobState&) = delete;
+
+  /// Takes in the results of tasks [first, first + count). Called by one thread at a time, before the job ends.
+  virtual void store(std::uint64_t first, std::uint64_t count, Reader& results) = 0;
+
+  /// False if the deadline passed first.
+  bool wait_until(Deadline deadline) const;
+  bool ready() const noexcept;
+  /// @throws std::logic_error if it has not ended
+  bool successful() const;
+  /// Waits, then throws the error of the job if there is one. @throws TimeoutError if the deadline passed first
+  void finish(Deadline deadline) const;
+  /// Calls `callback` on the callback thread once the job has ended (at once if it has).
+  void on_done(std::function<void()> callback);
+
+ protected:
+  /// The result of this task could not be decoded, by the exception that is being handled: an error of that task alone.
+  void decoding_failed(std::uint64_t task);
+
+ private:
+  friend class JobInbox;
+  struct Shared;
+  std::unique_ptr<Shared> shared_;
+};
+
+/// When a call with this time limit has to give up; none if that is further away than the clock reaches.
+template <class Rep, class Period>
+JobState::Deadline deadline_after(std::chrono::duration<Rep, Period> limit) {
+  using Seconds = std::chrono::duration<double>;
+  const auto now = JobState::Clock::now();
+  if (std::chrono::duration_cast<Seconds>(limit) >=
+      std::chrono::duration_cast<Seconds>(JobState::Clock::time_point::max() - now) / 2)
+    return std::nullopt;
+  return now + std::chrono::ceil<JobState::Clock::duration>(limit);
+}
+
+}  // namespace rankpool::detail

@@ -1,0 +1,74 @@
+// Starting rankpool, and what a program can ask about itself.
+#pragma once
+
+#include <concepts>
+#include <functional>
+#include <optional>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include <rankpool/errors.hpp>
+
+namespace rankpool {
+
+/// What can be set for a program in its source; the environment variable named beside a field wins over it.
+struct RunOptions {
+  std::optional<int> slots;         ///< pool workers per rank: RANKPOOL_SLOTS
+  std::optional<int> master_slots;  ///< pool workers on rank 0 of several: RANKPOOL_MASTER_SLOTS
+};
+
+namespace detail {
+int run(int argc, char** argv, const std::function<int(int, char**)>& program, const RunOptions& options);
+}
+
+/// Starts rankpool, runs `program` on rank 0 only, stops everything and returns its exit code; on other ranks serves until
+/// the end and returns 0. Blocking; call it once, from `main`, before any thread is started. `program` is callable as
+/// `int()`, `void()` or `int(int, char**)`. An exception that leaves it is printed on stderr and gives exit code 1.
+/// Mirrors Python's `if __name__ == "__main__"`.
+template <class Program>
+  requires std::invocable<Program&> || std::invocable<Program&, int, char**>
+int run(int argc, char** argv, Program&& program, RunOptions options = {}) {
+  const auto as_int = [&](auto&&... args) -> int {
+    if constexpr (std::is_void_v<std::invoke_result_t<Program&, decltype(args)...>>) {
+      std::invoke(program, std::forward<decltype(args)>(args)...);
+      return 0;
+    } else {
+      return std::invoke(program, std::forward<decltype(args)>(args)...);
+    }
+  };
+  return detail::run(
+      argc, argv,
+      [&](int count, char** values) {
+        if constexpr (std::invocable<Program&, int, char**>) {
+          return as_int(count, values);
+        } else {
+          static_cast<void>(count);
+          static_cast<void>(values);
+          return as_int();
+        }
+      },
+      options);
+}
+
+/// Who a process is. Mirrors what Python's `current_process()` tells.
+struct ProcessInfo {
+  std::string name;  ///< MainProcess, PoolWorker-1, ...
+  int pid = 0;
+  int rank = 0;
+  std::string host;
+};
+
+/// Cores that this process may use: its affinity mask, limited by the CPU quota of its cgroup. Needs no `run`.
+int cpu_count();
+/// Pool workers that `Pool()` starts in the whole job. Any user process. @throws NotRunning
+int slot_count();
+/// Ranks of the job; 1 without a launcher. Any user process. @throws NotRunning
+int rank_count();
+/// The rank of this process; a child has that of its engine. @throws NotRunning
+int rank();
+/// This process. Mirrors `multiprocessing.current_process`. @throws NotRunning
+ProcessInfo current_process();
+
+}  // namespace rankpool

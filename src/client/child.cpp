@@ -1,0 +1,110 @@
+#include "client/child.hpp"
+
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+#include <atomic>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "client/client.hpp"
+#include "wire/messages.hpp"
+#include "worker/task_runner.hpp"
+
+namespace rankpool::client {
+namespace {
+
+using wire::Kind;
+
+/// A frame that has come while the child was busy.
+struct Errand {
+  wire::Header head;
+  std::vector<std::byte> body;
+  link::Slice slice;
+};
+
+class Worker {
+ public:
+  explicit Worker(const worker::ChildStart& start)
+      : client_(std::make_shared<Client>(
+            link::LinkEnd::open(start.descriptors, *start.page), Identity{},
+            [this](link::Incoming& in) { put(in); })) {
+    Client::start(client_);
+  }
+
+  int serve() {
+    if (!begin(next())) return 1;
+    for (;;) {
+      const Errand errand = next();
+      std::span<const std::byte> body = errand.body;
+      const auto rest = [&] { return errand.slice ? errand.slice.bytes() : body; };
+      switch (errand.head.kind) {
+        case Kind::child_job:
+          wire::take<wire::RankJob>(body);
+          runner_->learn(errand.head.token, rest());
+          break;
+        case Kind::child_run: {
+          const auto run = wire::take<wire::RunItems>(body);
+          runner_->run(errand.head.token, run, rest());
+          break;
+        }
+        case Kind::child_job_end: runner_->forget(errand.head.token); break;
+        case Kind::child_stop: Client::stop(); return 0;
+        default: throw wire::BadFrame("a child was sent a frame that is not for children");
+      }
+    }
+  }
+
+ private:
+  /// Called by whichever thread reads the link; see UserLink.
+  void put(link::Incoming& in) {
+    const std::lock_guard lock(mutex_);
+    errands_.push_back({in.head, {in.body.begin(), in.body.end()}, std::move(in.slice)});
+    has_errand_ = true;
+  }
+
+  Errand next() {
+    client_->link().wait([this] { return has_errand_.load(); }, {});
+    const std::lock_guard lock(mutex_);
+    Errand errand = std::move(errands_.front());
+    errands_.pop_front();
+    has_errand_ = !errands_.empty();
+    return errand;
+  }
+
+  /// Learns who this child is, and runs the initializer. False if that failed.
+  bool begin(const Errand& errand) {
+    std::span<const std::byte> body = errand.body;
+    const auto start = wire::take<wire::ChildStart>(body);
+    client_->set_identity({start.rank, start.ranks, start.slots, wire::text_of(start.host), wire::text_of(start.name)});
+    ::prctl(PR_SET_NAME, start.name.data());
+    runner_ = std::make_unique<worker::TaskRunner>(client_->link(), start.rank, start.host);
+    if (start.memory_limit != 0) {
+      const rlimit limit{start.memory_limit, start.memory_limit};
+      ::setrlimit(RLIMIT_DATA, &limit);
+    }
+    if (start.has_initializer != 0 && !runner_->initialize(errand.slice ? errand.slice.bytes() : body)) return false;
+    client_->link().send({.to = {start.rank, 0}, .kind = Kind::child_ready}, {});
+    return true;
+  }
+
+  std::mutex mutex_;
+  std::deque<Errand> errands_;
+  std::atomic<bool> has_errand_{false};
+  std::shared_ptr<Client> client_;
+  std::unique_ptr<worker::TaskRunner> runner_;
+};
+
+}  // namespace
+
+int child_main(const worker::ChildStart& start) {
+  // leaked on purpose: user threads may still use the client while the process ends
+  auto* const worker = new Worker(start);
+  return worker->serve();
+}
+
+}  // namespace rankpool::client

@@ -1,0 +1,11 @@
+// The body of every child process.
+#pragma once
+
+#include "worker/zygote.hpp"
+
+namespace rankpool::client {
+
+/// Serves its engine until it is told to leave; returns the exit status.
+int child_main(const worker::ChildStart& start);
+
+}  // namespace rankpool::client

@@ -1,0 +1,134 @@
+#include "client/client.hpp"
+
+#include <cstdio>
+#include <exception>
+#include <utility>
+
+#include <rankpool/errors.hpp>
+
+namespace rankpool::client {
+namespace {
+
+std::mutex current_mutex;
+std::shared_ptr<Client> current;
+
+}  // namespace
+
+Client::Client(link::LinkEnd end, Identity identity, link::UserLink::Handler other)
+    : identity_(std::move(identity)),
+      link_(std::move(end), [this](link::Incoming& in) { on_frame(in); }),
+      other_(std::move(other)) {}
+
+Client::~Client() {
+  stopping_ = true;
+  link_.wake();
+  if (callback_thread_.joinable()) callback_thread_.join();
+}
+
+std::shared_ptr<Client> Client::get() {
+  const std::lock_guard lock(current_mutex);
+  if (!current)
+    throw NotRunning(
+        "rankpool is not running here: use its objects only inside the program that main() hands to rankpool::run(), on "
+        "rank 0, or in its tasks");
+  return current;
+}
+
+void Client::start(std::shared_ptr<Client> client) {
+  const std::lock_guard lock(current_mutex);
+  current = std::move(client);
+}
+
+void Client::stop() {
+  std::shared_ptr<Client> last;
+  {
+    const std::lock_guard lock(current_mutex);
+    last = current;
+  }
+  if (!last) return;
+  last->stopping_ = true;
+  last->link_.wake();
+  if (last->callback_thread_.joinable()) last->callback_thread_.join();
+  const std::lock_guard lock(current_mutex);
+  current.reset();
+}
+
+void Client::add(std::uint64_t token, std::shared_ptr<Receiver> receiver) {
+  const std::lock_guard lock(mutex_);
+  receivers_.emplace(token, std::move(receiver));
+}
+
+void Client::remove(std::uint64_t token) {
+  std::shared_ptr<Receiver> last;  // its destructor must not run under the lock
+  const std::lock_guard lock(mutex_);
+  if (const auto found = receivers_.find(token); found != receivers_.end()) {
+    last = std::move(found->second);
+    receivers_.erase(found);
+  }
+}
+
+void Client::send(wire::Kind kind, std::uint64_t token, std::span<const std::byte> fixed, detail::Buffer* payload,
+                  bool ring) {
+  const wire::Header head{.to = {0, 0}, .token = token, .kind = kind};
+  if (payload == nullptr) return link_.send(head, fixed, {}, {}, ring);
+  if (link::Slice slice = link::take_slice(*payload)) return link_.send(head, fixed, {}, slice, ring);
+  link_.send(head, fixed, {payload->data(), payload->size()}, {}, ring);
+}
+
+void Client::on_frame(link::Incoming& in) {
+  if (in.head.kind >= wire::Kind::child_start) return other_(in);
+  std::shared_ptr<Receiver> receiver;
+  {
+    const std::lock_guard lock(mutex_);
+    if (const auto found = receivers_.find(in.head.token); found != receivers_.end()) receiver = found->second;
+  }
+  if (receiver) receiver->on_frame(in);
+}
+
+void Client::call_back(std::function<void()> callback) {
+  {
+    const std::lock_guard lock(mutex_);
+    callbacks_.push_back(std::move(callback));
+    callbacks_due_ = true;
+  }
+  need_callback_thread();
+  link_.wake();
+}
+
+void Client::need_callback_thread() {
+  const std::lock_guard lock(mutex_);
+  if (!callback_thread_.joinable() && !stopping_) callback_thread_ = std::thread([this] { run_callbacks(); });
+}
+
+bool Client::take_callback(std::function<void()>& callback) {
+  const std::lock_guard lock(mutex_);
+  if (callbacks_.empty()) return false;
+  callback = std::move(callbacks_.front());
+  callbacks_.pop_front();
+  callbacks_due_ = !callbacks_.empty();
+  return true;
+}
+
+void Client::run_callbacks() {
+  try {
+    for (;;) {
+      link_.wait([this] { return callbacks_due_.load() || stopping_.load(); }, {});
+      std::function<void()> callback;
+      if (!take_callback(callback)) {
+        if (stopping_) return;
+        continue;
+      }
+      try {
+        callback();
+      } catch (const std::exception& error) {
+        std::fprintf(stderr, "rankpool: a callback threw (nothing else is affected): %s\n", error.what());
+      } catch (...) {
+        std::fprintf(stderr, "rankpool: a callback threw something that is no std::exception (nothing else is affected)\n");
+      }
+    }
+  } catch (...) {
+    // the engine is gone; every thread that waits for something is told by its own wait
+  }
+}
+
+}  // namespace rankpool::client

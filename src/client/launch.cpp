@@ -1,0 +1,71 @@
+#include "client/launch.hpp"
+
+#include <unistd.h>
+
+#include <charconv>
+#include <cstdlib>
+#include <cstring>
+#include <optional>
+#include <stdexcept>
+#include <string>
+
+#include "worker/cores.hpp"
+
+namespace rankpool::client {
+namespace {
+
+std::optional<int> number_from(const char* name, std::optional<int> fallback, int least) {
+  std::optional<int> value = fallback;
+  if (const char* const text = std::getenv(name); text != nullptr && *text != '\0') {
+    int number = 0;
+    const char* const end = text + std::strlen(text);
+    const auto [stop, error] = std::from_chars(text, end, number);
+    if (error != std::errc() || stop != end)
+      throw std::invalid_argument(std::string(name) + "=" + text + " is not a number");
+    value = number;
+  }
+  if (value && *value < least)
+    throw std::invalid_argument(std::string(name) + " is " + std::to_string(*value) + "; it must be at least " +
+                                std::to_string(least));
+  return value;
+}
+
+bool is_set(const char* name) { return std::getenv(name) != nullptr; }
+
+bool by_mpirun() { return is_set("OMPI_COMM_WORLD_RANK"); }
+
+/// This rank's number as the launcher gives it, or null without one. Never taken from Slurm's variables: under mpirun they
+/// belong to the launcher's daemon.
+const char* launched_rank() { return std::getenv(by_mpirun() ? "OMPI_COMM_WORLD_RANK" : "PMIX_RANK"); }
+
+}  // namespace
+
+engine::StartOptions read_launch(const RunOptions& options) {
+  engine::StartOptions start;
+  start.launched = launched_rank() != nullptr;
+  if (!start.launched) {
+    const char* const tasks = std::getenv("SLURM_STEP_NUM_TASKS");
+    if (tasks != nullptr && std::atoi(tasks) > 1)
+      throw Error(std::string("srun would run this program ") + tasks +
+                  " times, not once over all tasks: start it with `srun --mpi=pmix ...` or `mpirun ...`");
+  }
+  start.slots = number_from("RANKPOOL_SLOTS", options.slots, 0);
+  const char* const size = by_mpirun() ? std::getenv("OMPI_COMM_WORLD_SIZE") : std::getenv("SLURM_STEP_NUM_TASKS");
+  const bool one_of_several = start.launched && size != nullptr && std::atoi(size) > 1;
+  if (one_of_several && !is_worker_rank()) {
+    if (const auto master = number_from("RANKPOOL_MASTER_SLOTS", options.master_slots, 0)) start.slots = master;
+  }
+  if (!one_of_several && start.slots && *start.slots < 1)
+    throw std::invalid_argument("RANKPOOL_SLOTS is 0, but this process is alone and must do the work itself: give at least 1");
+  start.cores = worker::granted_cores(affinity_holder());
+  return start;
+}
+
+bool is_worker_rank() {
+  const char* const rank = launched_rank();
+  return rank != nullptr && std::strcmp(rank, "0") != 0;
+}
+
+pid_t affinity_holder() { return by_mpirun() ? ::getppid() : 0; }
+
+}  // namespace rankpool::client

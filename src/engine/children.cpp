@@ -1,0 +1,108 @@
+#include "engine/children.hpp"
+
+#include <algorithm>
+#include <limits>
+
+namespace rankpool::engine {
+namespace {
+
+constexpr int frames_per_turn = 4096;  // one talkative child must not keep the engine from the others
+
+}  // namespace
+
+Children::Children(worker::Zygote zygote, link::RankPageData& page, Router& router)
+    : zygote_(std::move(zygote)), page_(page), router_(router) {}
+
+std::uint32_t Children::spawn(ChildOwner& owner) {
+  auto [end, descriptors] = link::LinkEnd::create();
+  const std::uint32_t link = next_link_++;
+  zygote_.spawn(link, descriptors);
+  auto child = std::make_unique<Child>(Child{Port(std::move(end)), &owner});
+  order_.emplace_back(link, child.get());
+  children_.emplace(link, std::move(child));
+  return link;
+}
+
+void Children::add_main(link::LinkEnd end) {
+  auto child = std::make_unique<Child>(Child{Port(std::move(end)), nullptr});
+  order_.emplace_back(main_link, child.get());
+  children_.emplace(main_link, std::move(child));
+}
+
+Port* Children::port(std::uint32_t link) {
+  const auto found = children_.find(link);
+  return found == children_.end() ? nullptr : &found->second->port;
+}
+
+bool Children::read(std::uint32_t link, Child& child, int limit) {
+  const wire::Address here{router_.layout().rank, 0};
+  const bool moved = child.port.receive(
+      [&](link::Incoming& in) {
+        if (child.owner != nullptr && in.head.to == here && in.head.kind >= wire::Kind::child_ready) {
+          child.owner->on_child_frame(link, in);
+          return;
+        }
+        child.is_client = true;
+        in.head.from = {here.rank, link};
+        router_.send(in.head, in.body, {{}, std::move(in.slice)});
+      },
+      limit);
+  if (moved && child.owner != nullptr) child.owner->on_child_batch(link);
+  return moved;
+}
+
+bool Children::progress() {
+  bool moved = false;
+  // by index: an owner may spawn while it is called
+  for (std::size_t i = 0; i < order_.size(); ++i)
+    if (order_[i].second->port.pending()) moved |= read(order_[i].first, *order_[i].second, frames_per_turn);
+
+  if (const std::uint32_t events = page_.zygote_events.load(std::memory_order_acquire); events != events_seen_) {
+    events_seen_ = events;
+    worker::ZygoteEvent event;
+    while (zygote_.next_event(event)) {
+      moved = true;
+      const auto found = children_.find(event.link_id);
+      if (found == children_.end()) continue;
+      if (event.what == worker::ZygoteEvent::What::forked) {
+        found->second->pid = event.pid;
+      } else {
+        ended(event);
+      }
+    }
+  }
+  return moved;
+}
+
+void Children::ended(const worker::ZygoteEvent& event) {
+  const auto found = children_.find(event.link_id);
+  Child& child = *found->second;
+  // what it had published before it died still counts
+  while (child.port.pending() && read(event.link_id, child, std::numeric_limits<int>::max())) {
+  }
+  const std::unique_ptr<Child> gone = std::move(found->second);
+  children_.erase(found);
+  std::erase_if(order_, [&](const auto& entry) { return entry.first == event.link_id; });
+  if (gone->is_client)
+    router_.send({.to = {0, 0}, .token = event.link_id, .kind = wire::Kind::client_gone}, {});
+  if (event.what == worker::ZygoteEvent::What::fork_failed) {
+    gone->owner->on_fork_failed(event.link_id, event.status);
+  } else {
+    gone->owner->on_child_ended(event.link_id, gone->pid, event.status, gone->port.tasks_begun());
+  }
+}
+
+bool Children::flush() {
+  bool moved = false;
+  for (const auto& [link, child] : order_) moved |= child->port.flush();
+  return moved;
+}
+
+bool Children::pending() const {
+  if (page_.zygote_events.load(std::memory_order_acquire) != events_seen_) return true;
+  return std::any_of(order_.begin(), order_.end(), [](const auto& entry) { return entry.second->port.pending(); });
+}
+
+void Children::stop() { zygote_ = worker::Zygote(); }
+
+}  // namespace rankpool::engine

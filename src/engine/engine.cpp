@@ -1,0 +1,117 @@
+#include "engine/engine.hpp"
+
+#include <chrono>
+#include <utility>
+
+namespace rankpool::engine {
+namespace {
+
+using wire::Kind;
+
+constexpr int looks_before_sleep = 200;
+constexpr auto longest_sleep = std::chrono::milliseconds(20);  // bounds what a lost wake-up could cost
+constexpr auto short_sleep = std::chrono::microseconds(100);   // while MPI still has something of ours to move
+
+void relax() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#endif
+}
+
+}  // namespace
+
+Engine::Engine(Layout layout, link::RankPage& page, worker::Zygote zygote,
+               std::unique_ptr<transport::Transport> transport)
+    : layout_(std::move(layout)),
+      page_(page),
+      transport_(std::move(transport)),
+      children_(std::move(zygote), *page, *this),
+      workers_(children_, *page, *this) {
+  if (layout_.rank == 0) master_.emplace(*this);
+}
+
+void Engine::run() {
+  int looks = 0;
+  while (!leaving_ || ranks_to_leave_ > 0) {
+    if (turn()) {
+      looks = 0;
+    } else if (++looks < looks_before_sleep && core_is_free()) {
+      relax();
+    } else {
+      rest();
+      looks = 0;
+    }
+  }
+  if (transport_) {
+    while (!transport_->quiet()) transport_->progress(*this);
+    transport_->finish();
+  }
+}
+
+/// One look at everything. True if anything moved.
+bool Engine::turn() {
+  bool moved = mailbox_.take([this](const wire::Header& head, std::span<const std::byte> body, link::Slice slice) {
+    on_frame(head, body, std::move(slice));
+  });
+  if (transport_) moved |= transport_->progress(*this);
+  moved |= children_.progress();
+  moved |= children_.flush();
+  return moved;
+}
+
+void Engine::rest() {
+  const bool quiet = !transport_ || transport_->quiet();
+  page_->bell.wait([this] { return !mailbox_.empty() || children_.pending() || (transport_ && transport_->pending()); },
+                   quiet ? longest_sleep : std::chrono::nanoseconds(short_sleep));
+}
+
+bool Engine::core_is_free() const {
+  const int busy = transport_ ? transport_->busy_workers_here() : page_->busy_workers.load(std::memory_order_relaxed);
+  return busy < layout_.cores;
+}
+
+void Engine::send(wire::Header head, std::span<const std::byte> fixed, const PayloadView& payload) {
+  if (head.from.link == 0) head.from.rank = layout_.rank;
+  if (head.to.rank != layout_.rank) {
+    transport_->send(head.to.rank, head, fixed, payload.bytes, payload.slice);
+  } else if (head.to.link == 0) {
+    mailbox_.put(head, fixed, payload);
+  } else if (Port* const port = children_.port(head.to.link)) {
+    port->send(head, fixed, payload.bytes, payload.slice);
+  }  // else the user process has ended: nobody is there to be told
+}
+
+void Engine::on_frame(const wire::Header& head, std::span<const std::byte> body, link::Slice slice) {
+  if (head.to.link != 0) {
+    send(head, body, {{}, std::move(slice)});
+    return;
+  }
+  switch (head.kind) {
+    case Kind::shutdown: shutdown(); break;
+    case Kind::bye: --ranks_to_leave_; break;
+    case Kind::workers_start:
+    case Kind::workers_stop:
+    case Kind::rank_job:
+    case Kind::rank_run:
+    case Kind::rank_job_end:
+      if (!leaving_) workers_.on_frame(head, body, std::move(slice));
+      break;
+    default:
+      if (!master_) throw wire::BadFrame("a frame for the scheduler came to another rank");
+      if (!leaving_) master_->on_frame(head, body, std::move(slice));
+  }
+}
+
+/// The program has ended: every child goes now. Rank 0 tells the others and waits for their answers.
+void Engine::shutdown() {
+  if (leaving_) return;
+  leaving_ = true;
+  children_.stop();
+  if (layout_.rank != 0) return send({.to = {0, 0}, .kind = Kind::bye}, {});
+  for (int r = 1; r < layout_.ranks(); ++r) {
+    send({.to = {r, 0}, .kind = Kind::shutdown}, {});
+    ++ranks_to_leave_;
+  }
+}
+
+}  // namespace rankpool::engine

@@ -1,0 +1,52 @@
+// The event loop of a rank.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+
+#include "engine/children.hpp"
+#include "engine/mailbox.hpp"
+#include "engine/pool_master.hpp"
+#include "engine/router.hpp"
+#include "engine/worker_host.hpp"
+#include "link/rank_page.hpp"
+#include "transport/transport.hpp"
+#include "worker/zygote.hpp"
+
+namespace rankpool::engine {
+
+/// Moves frames between the other ranks, the children, the main program and the rooms of this engine, and sleeps when
+/// there is nothing to move. Single-threaded; it never blocks but in that sleep.
+class Engine final : public Router, private transport::FrameSink {
+ public:
+  /// `transport` is null when the job is this process alone. `page` must outlive the engine.
+  Engine(Layout layout, link::RankPage& page, worker::Zygote zygote, std::unique_ptr<transport::Transport> transport);
+
+  /// Rank 0: the engine's end of the main program's link.
+  void add_main(link::LinkEnd end) { children_.add_main(std::move(end)); }
+  /// Runs until the program has ended and all ranks know; then every child is gone and MPI is finalized.
+  void run();
+
+  void send(wire::Header head, std::span<const std::byte> fixed, const PayloadView& payload = {}) override;
+  const Layout& layout() const override { return layout_; }
+
+ private:
+  void on_frame(const wire::Header& head, std::span<const std::byte> body, link::Slice slice) override;
+  void shutdown();
+  bool turn();
+  void rest();
+  bool core_is_free() const;
+
+  Layout layout_;
+  link::RankPage& page_;
+  std::unique_ptr<transport::Transport> transport_;
+  Mailbox mailbox_;
+  Children children_;
+  WorkerHost workers_;
+  std::optional<PoolMaster> master_;  // rank 0
+  int ranks_to_leave_ = 0;            // rank 0, after shutdown: ranks that have not said bye
+  bool leaving_ = false;
+};
+
+}  // namespace rankpool::engine

@@ -1,0 +1,41 @@
+// What the rooms of an engine know of it: where frames go, and who is where.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "engine/payload.hpp"
+#include "wire/header.hpp"
+
+namespace rankpool::engine {
+
+/// The job as every engine knows it after the start; the same on all ranks but for `rank` and `cores`.
+struct Layout {
+  int rank = 0;
+  int cores = 1;                    ///< granted to the job on this host
+  std::vector<int> slots{1};        ///< by rank
+  std::vector<std::string> hosts;   ///< by rank
+
+  int ranks() const noexcept { return static_cast<int>(slots.size()); }
+  int all_slots() const noexcept {
+    int sum = 0;
+    for (const int n : slots) sum += n;
+    return sum;
+  }
+  const std::string& host() const { return hosts[static_cast<std::size_t>(rank)]; }
+};
+
+/// Sends frames to any engine or user process of the job, in order per destination, without blocking.
+class Router {
+ public:
+  /// `payload` follows `fixed` in the frame. Unless `head.from` names a link, the frame is from this engine.
+  virtual void send(wire::Header head, std::span<const std::byte> fixed, const PayloadView& payload = {}) = 0;
+  virtual const Layout& layout() const = 0;
+
+ protected:
+  ~Router() = default;
+};
+
+}  // namespace rankpool::engine

@@ -1,0 +1,26 @@
+// From a rank that has just begun to an engine that can run.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+
+#include "engine/engine.hpp"
+#include "link/rank_page.hpp"
+#include "worker/zygote.hpp"
+
+namespace rankpool::engine {
+
+/// What a rank brings to the start.
+struct StartOptions {
+  bool launched = false;            ///< by mpirun or srun: there may be other ranks
+  std::optional<int> slots;         ///< RANKPOOL_SLOTS
+  std::optional<int> master_slots;  ///< RANKPOOL_MASTER_SLOTS
+  int cores = 1;                    ///< granted to the job on this host
+};
+
+/// Finds the other ranks, if the job has any, checks that all run the same build, and deals the slots. Collective; the
+/// thread that calls it must run the engine. @throws MpiError, BinaryMismatch (on every rank), std::invalid_argument
+std::unique_ptr<Engine> start(const StartOptions& options, link::RankPage& page, worker::Zygote zygote);
+
+}  // namespace rankpool::engine

@@ -1,0 +1,58 @@
+// Large payloads: a memfd written once and read in place.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include <rankpool/detail/buffer.hpp>
+
+#include "link/shared_memory.hpp"
+
+namespace rankpool::link {
+
+/// A memfd with its size and, from the first `data()` on, a read-only mapping of it in this process.
+/// Shared, because several slices of one segment may travel at once. Not thread-safe.
+class Segment {
+ public:
+  /// Takes over `fd`; closes it in the end.
+  Segment(int fd, std::size_t size) noexcept : fd_(fd), size_(size) {}
+  /// Takes over memory that was written here; it is used again once nobody has it any more.
+  Segment(SharedMemory memory, std::size_t size) noexcept;
+  ~Segment();
+  Segment(const Segment&) = delete;
+  Segment& operator=(const Segment&) = delete;
+
+  /// The descriptor to send to other processes.
+  int fd() const noexcept { return fd_; }
+  std::size_t size() const noexcept { return size_; }
+  /// Maps at the first call (whole, populated). @throws std::system_error
+  const std::byte* data();
+  /// A new segment of `size` bytes, mapped for writing: what a transport receives into. Its content is undefined.
+  /// @throws std::system_error, std::bad_alloc
+  static std::shared_ptr<Segment> create(std::size_t size);
+  /// The writable mapping of a segment whose memory was written here; null for others.
+  std::byte* writable_data() noexcept { return written_.map; }
+
+ private:
+  int fd_;
+  std::size_t size_;
+  const std::byte* map_ = nullptr;
+  SharedMemory written_;
+};
+
+/// Part of a segment; empty when `segment` is null.
+struct Slice {
+  std::shared_ptr<Segment> segment;
+  std::uint64_t offset = 0;
+  std::uint64_t length = 0;
+
+  explicit operator bool() const noexcept { return segment != nullptr; }
+  std::span<const std::byte> bytes() const { return {segment->data() + offset, length}; }
+};
+
+/// The bytes of a buffer as a slice: takes its memfd over; empty slice if the buffer is still on the heap.
+Slice take_slice(detail::Buffer& buffer);
+
+}  // namespace rankpool::link

@@ -1,0 +1,103 @@
+#include "link/user_link.hpp"
+
+#include <algorithm>
+
+namespace rankpool::link {
+namespace {
+
+// A lost wake-up would be a bug; this only bounds what such a bug, or an engine that died, can cost.
+constexpr Nanoseconds longest_sleep = std::chrono::milliseconds(200);
+
+Nanoseconds time_left(UserLink::Deadline deadline) {
+  if (!deadline) return longest_sleep;
+  return std::min<Nanoseconds>(longest_sleep, *deadline - UserLink::Clock::now());
+}
+
+}  // namespace
+
+void UserLink::send(const wire::Header& head, std::span<const std::byte> first, std::span<const std::byte> second,
+                    const Slice& slice, bool ring) {
+  const std::lock_guard lock(send_mutex_);
+  while (!end_.try_send(head, first, second, slice)) {
+    check_failed();
+    end_.want_room();
+    end_.ring();
+    if (end_.try_send(head, first, second, slice)) break;
+    end_.wait_for_room(longest_sleep);
+  }
+  if (ring) end_.ring();
+}
+
+bool UserLink::drain() {
+  Incoming in;
+  bool any = false;
+  while (end_.receive(in)) {
+    any = true;
+    handler_(in);
+    end_.release();
+  }
+  if (any) end_.publish();
+  return any;
+}
+
+bool UserLink::wait_slowly(const std::function<bool()>& done, Deadline deadline) {
+  std::unique_lock lock(receive_mutex_);
+  for (;;) {
+    if (done()) return true;
+    check_failed();
+    if (deadline && Clock::now() >= *deadline) return false;
+    if (leading_) {
+      turn_.wait_for(lock, time_left(deadline));
+      continue;
+    }
+    leading_ = true;
+    lock.unlock();
+    std::exception_ptr trouble;
+    try {
+      if (!drain()) {
+        end_.wait([&] { return failed_.load() || done(); }, time_left(deadline));
+        drain();
+      }
+    } catch (...) {
+      trouble = std::current_exception();
+    }
+    lock.lock();
+    leading_ = false;
+    turn_.notify_all();
+    if (trouble) std::rethrow_exception(trouble);
+  }
+}
+
+void UserLink::look() {
+  std::unique_lock lock(receive_mutex_, std::try_to_lock);
+  if (!lock || leading_ || !end_.pending()) return;
+  leading_ = true;
+  lock.unlock();
+  drain();
+  lock.lock();
+  leading_ = false;
+  turn_.notify_all();
+}
+
+void UserLink::fail(std::exception_ptr error) {
+  {
+    const std::lock_guard lock(receive_mutex_);
+    failure_ = std::move(error);
+    failed_ = true;
+  }
+  wake();
+}
+
+void UserLink::wake() {
+  {
+    const std::lock_guard lock(receive_mutex_);  // a follower is either before its test of `done` or asleep
+  }
+  turn_.notify_all();
+  end_.ring_own();
+}
+
+void UserLink::check_failed() {
+  if (failed_.load(std::memory_order_acquire)) std::rethrow_exception(failure_);
+}
+
+}  // namespace rankpool::link

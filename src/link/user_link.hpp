@@ -1,0 +1,68 @@
+// The user's end of a link, made safe for the threads of a user process.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <exception>
+#include <functional>
+#include <mutex>
+#include <optional>
+#include <span>
+
+#include "link/link.hpp"
+
+namespace rankpool::link {
+
+/// Sends for any thread, and receives without a thread of its own: whoever waits first reads for all (the leader), the
+/// others sleep until it has something for them or leaves (leader/followers; Schmidt, Pattern-Oriented Software
+/// Architecture 2).
+class UserLink {
+ public:
+  using Clock = std::chrono::steady_clock;
+  using Deadline = std::optional<Clock::time_point>;  ///< none: wait for ever
+  /// Called by the leader for every frame, one at a time; it must not wait on this link.
+  using Handler = std::function<void(Incoming&)>;
+
+  UserLink(LinkEnd end, Handler handler) : end_(std::move(end)), handler_(std::move(handler)) {}
+
+  /// Sends a frame; blocks only while the ring is full. `ring`: wake the engine. Any thread. @throws Error if the engine is gone
+  void send(const wire::Header& head, std::span<const std::byte> first, std::span<const std::byte> second = {},
+            const Slice& slice = {}, bool ring = true);
+  /// Wakes the engine for what was sent without ringing.
+  void ring() noexcept { end_.ring(); }
+
+  /// Waits until `done()`, which only frames make true; false if the deadline passed first. Any thread.
+  /// `done` is called with no lock of the user's held, and must not block. @throws Error if the engine is gone
+  template <class Done>
+  bool wait(Done&& done, Deadline deadline) {
+    if (done()) return true;
+    return wait_slowly(std::ref(done), deadline);
+  }
+  /// Takes in what has arrived, without waiting. Any thread.
+  void look();
+
+  /// Makes every waiting thread ask its `done` again, for what did not come by a frame. Any thread.
+  void wake();
+
+  /// The engine has failed: every wait and send from now on throws this. Any thread.
+  void fail(std::exception_ptr error);
+
+  std::atomic<std::uint64_t>& tasks_begun() noexcept { return end_.tasks_begun(); }
+
+ private:
+  bool wait_slowly(const std::function<bool()>& done, Deadline deadline);
+  bool drain();
+  void check_failed();
+
+  LinkEnd end_;
+  Handler handler_;
+  std::mutex send_mutex_;
+  std::mutex receive_mutex_;
+  std::condition_variable turn_;
+  bool leading_ = false;
+  std::atomic<bool> failed_{false};
+  std::exception_ptr failure_;
+};
+
+}  // namespace rankpool::link

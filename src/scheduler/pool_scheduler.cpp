@@ -1,0 +1,355 @@
+#include "scheduler/pool_scheduler.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "scheduler/pool_state.hpp"
+
+namespace rankpool::scheduler {
+
+namespace {
+
+std::uint64_t chunks_in(std::uint64_t tasks, std::uint64_t chunk) noexcept {
+  return chunk == 1 ? tasks : tasks / chunk + (tasks % chunk != 0 ? 1 : 0);
+}
+
+// A message that brings less is not worth it while the workers of the rank have something to do.
+std::uint64_t least_refill(std::uint64_t limit, std::uint64_t workers) noexcept {
+  return limit > 4 * workers ? limit / 2 : std::max<std::uint64_t>(1, (limit + 3) / 4);
+}
+
+}  // namespace
+
+PoolScheduler::PoolScheduler() = default;
+PoolScheduler::~PoolScheduler() = default;
+
+void PoolScheduler::set_round_trip(Nanoseconds round_trip) { timing_.set_round_trip(round_trip); }
+
+PoolScheduler::Job* PoolScheduler::find_job(JobId id) {
+  if (recent_ != nullptr && recent_->id == id) return recent_;
+  const auto found = jobs_.find(id);
+  if (found == jobs_.end()) return nullptr;
+  return recent_ = found->second.get();
+}
+
+PoolScheduler::Pool* PoolScheduler::find_pool(PoolId id) {
+  const auto found = pools_.find(id);
+  return found == pools_.end() ? nullptr : found->second.get();
+}
+
+// --- pools
+
+void PoolScheduler::open_pool(PoolId id, std::vector<int> workers) {
+  auto pool = std::make_unique<Pool>(id);
+  pool->ranks.resize(workers.size());
+  for (std::size_t rank = 0; rank < workers.size(); ++rank) {
+    pool->ranks[rank].workers = static_cast<std::uint64_t>(std::max(0, workers[rank]));
+    pool->workers += pool->ranks[rank].workers;
+    pool->sort(static_cast<int>(rank));
+  }
+  pools_.emplace(id, std::move(pool));
+}
+
+void PoolScheduler::set_workers(PoolId id, int rank, int workers) {
+  Pool* pool = find_pool(id);
+  Rank* at = pool != nullptr ? pool->find(rank) : nullptr;
+  if (at == nullptr) return;
+  const auto count = static_cast<std::uint64_t>(std::max(0, workers));
+  pool->workers += count - at->workers;
+  at->workers = count;
+  at->season = 0;
+  pool->sort(rank);
+  serve_all(*pool);
+}
+
+void PoolScheduler::close_pool(PoolId id) {
+  Pool* pool = find_pool(id);
+  if (pool == nullptr) return;
+  pool->closed = true;
+  end_if_idle(*pool);
+}
+
+void PoolScheduler::terminate_pool(PoolId id) {
+  const auto found = pools_.find(id);
+  if (found == pools_.end()) return;
+  recent_ = nullptr;
+  std::erase_if(jobs_, [pool = found->second.get()](const auto& entry) { return entry.second->pool == pool; });
+  pools_.erase(found);
+}
+
+void PoolScheduler::end_if_idle(Pool& pool) {
+  if (!pool.closed || pool.jobs > 0) return;
+  const PoolId id = pool.id;
+  actions_.push_back(EndPool{id});
+  pools_.erase(id);
+}
+
+// --- jobs
+
+void PoolScheduler::submit(JobId id, PoolId pool_id, JobOptions options) {
+  Pool* pool = find_pool(pool_id);
+  if (pool == nullptr || pool->closed) return;
+  const auto [entry, is_new] = jobs_.try_emplace(id);
+  if (!is_new) return;
+  entry->second = std::make_unique<Job>(id, *pool, pool->next_number++, options);
+  recent_ = entry->second.get();
+  ++pool->jobs;
+}
+
+void PoolScheduler::add_items(JobId id, std::uint64_t count) {
+  Job* job = find_job(id);
+  if (job == nullptr || job->all_known || count == 0) return;
+  Pool& pool = *job->pool;
+  const bool nothing_before = !pool.has_unsent();
+  const bool is_queued = job->unsent() > 0;
+  job->known += count;
+  pool.unsent += count;
+  if (is_queued) {
+    job->blocks.push_back(job->known);
+  } else {
+    job->block_end = job->known;
+    pool.queue(*job);
+  }
+  // With something unsent before, every rank has got what it may have.
+  if (!nothing_before) return;
+  ++pool.season;
+  serve_all(pool);
+}
+
+void PoolScheduler::end_items(JobId id) {
+  Job* job = find_job(id);
+  if (job == nullptr) return;
+  job->all_known = true;
+  end_if_complete(*job);
+}
+
+void PoolScheduler::cancel(JobId id) {
+  Job* job = find_job(id);
+  if (job == nullptr) return;
+  Pool& pool = *job->pool;
+  const auto forget_at = [&](int rank) {
+    pool.ranks[static_cast<std::size_t>(rank)].ledger.forget(job->number);
+    pool.sort(rank);
+  };
+  if (job->rank >= 0) forget_at(job->rank);
+  if (job->rank == Job::many_ranks) {
+    for (int rank = 0; rank < static_cast<int>(pool.ranks.size()); ++rank) forget_at(rank);
+  }
+  const bool had_sent = job->rank != Job::nowhere;
+  if (job->unsent() > 0) pool.unqueue(*job);
+  pool.unsent -= job->unsent();
+  if (job->again) std::erase_if(pool.again, [job](const Again& entry) { return entry.job == job; });
+  if (had_sent) serve_all(pool);
+  forget(*job);
+}
+
+void PoolScheduler::end_if_complete(Job& job) {
+  if (!job.complete()) return;
+  actions_.push_back(EndJob{job.id});
+  forget(job);
+}
+
+void PoolScheduler::forget(Job& job) {
+  Pool& pool = *job.pool;
+  if (recent_ == &job) recent_ = nullptr;
+  jobs_.erase(JobId{job.id});
+  --pool.jobs;
+  end_if_idle(pool);
+}
+
+// --- reports
+
+bool PoolScheduler::finished(int rank, JobId id, TaskIndex first, std::uint64_t count, Nanoseconds work) {
+  Job* job = find_job(id);
+  Rank* at = job != nullptr ? job->pool->find(rank) : nullptr;
+  if (at == nullptr) return false;
+  const auto chunk = at->ledger.take(job->number, first, count);
+  if (!chunk) return false;
+  Pool& pool = *job->pool;
+  job->ended += count;
+  if (job->single()) pool.singles.measured(count, *chunk, work);
+  job->policy.measured(count, *chunk, work, timing_);
+  pool.sort(rank);
+  if (pool.has_unsent() && (at->free > 0 || at->season != pool.season || at->chunks() <= at->refill_at)) {
+    serve(pool, rank);
+  }
+  end_if_complete(*job);
+  return true;
+}
+
+bool PoolScheduler::lost(int rank, JobId id, TaskIndex task, Loss loss) {
+  Job* job = find_job(id);
+  Rank* at = job != nullptr ? job->pool->find(rank) : nullptr;
+  if (at == nullptr || !at->ledger.take(job->number, task, 1)) return false;
+  Pool& pool = *job->pool;
+  pool.sort(rank);
+  if (!job->losses) job->losses = std::make_unique<std::unordered_map<TaskIndex, int>>();
+  const int attempts = ++(*job->losses)[task];
+  if (attempts > job->retries) {
+    job->losses->erase(task);
+    ++job->ended;
+    actions_.push_back(FailTask{id, task, rank, loss, attempts});
+  } else {
+    job->again = true;
+    pool.again.push_back(Again{job, Run{id, task, 1, 1}});
+  }
+  serve_all(pool);
+  end_if_complete(*job);
+  return true;
+}
+
+void PoolScheduler::lose_rank(int rank) {
+  for (const auto& [id, pool] : pools_) {
+    Rank* at = pool->find(rank);
+    if (at == nullptr) continue;
+    std::unordered_map<std::uint64_t, Job*> by_number;
+    for (const auto& [job_id, job] : jobs_) {
+      if (job->pool == pool.get()) by_number.emplace(job->number, job.get());
+    }
+    for (const Ledger::Piece& piece : at->ledger.pieces()) {
+      Job* job = by_number.at(piece.job);
+      job->again = true;
+      pool->again.push_back(Again{job, Run{job->id, piece.first, piece.last - piece.first, piece.chunk}});
+    }
+    at->ledger.clear();
+    set_workers(id, rank, 0);
+  }
+}
+
+// --- sending
+
+PoolScheduler::Offer PoolScheduler::next_offer(Pool& pool) {
+  Offer offer;
+  if (!pool.again.empty()) {
+    const Again& again = pool.again.front();
+    offer.job = again.job;
+    offer.chunk = std::min(again.run.chunk, again.run.count);
+    offer.chunks = chunks_in(again.run.count, offer.chunk);
+    offer.supply = offer.chunks + pool.again.size() - 1 + pool.unsent;
+    offer.again = true;
+    return offer;
+  }
+  while (!pool.ready.empty() && pool.ready.front().job == nullptr) pool.ready.pop_front();
+  if (pool.ready.empty()) return offer;
+  Job& job = *pool.ready.front().job;
+  const std::uint64_t tasks = job.block_end - job.next;
+  offer.job = &job;
+  offer.chunk = std::min(job.policy.chunk(job.unsent(), pool.workers), tasks);
+  offer.chunks = chunks_in(tasks, offer.chunk);
+  offer.supply = job.single() ? pool.unsent : chunks_in(job.unsent(), offer.chunk);
+  return offer;
+}
+
+std::uint64_t PoolScheduler::window(const Pool& pool, const Rank& rank, const Offer& offer) const {
+  const Pace& pace = offer.job->single() ? pool.singles : offer.job->policy.pace();
+  return window_chunks(pace, offer.chunk, Supply{offer.supply, pool.workers}, timing_) * rank.workers;
+}
+
+// Chunks that the rank may have now. `any`: however few; otherwise a refill must be worth a message, unless a worker
+// waits.
+std::uint64_t PoolScheduler::allowance(const Pool& pool, const Rank& rank, const Offer& offer, bool any) const {
+  const std::uint64_t limit = window(pool, rank, offer);
+  if (rank.chunks() >= limit) return 0;
+  const std::uint64_t room = limit - rank.chunks();
+  if (rank.free == 0 && !any && room < least_refill(limit, rank.workers)) return 0;
+  if (room == rank.free || offer.supply <= pool.free) return rank.free;
+  // What is sent ahead is a share of what is left after all free workers have theirs, so that no rank takes the rest
+  // alone.
+  const double share = static_cast<double>(offer.supply - pool.free) * static_cast<double>(rank.workers) /
+                       static_cast<double>(pool.workers);
+  if (share >= static_cast<double>(room - rank.free)) return room;
+  return rank.free + static_cast<std::uint64_t>(share);
+}
+
+// At most so many chunks of the offer go to the rank, as one run. Returns how many did.
+std::uint64_t PoolScheduler::send(Pool& pool, int rank, const Offer& offer, std::uint64_t chunks) {
+  Job& job = *offer.job;
+  const std::uint64_t now = std::min(offer.chunks, chunks);
+  Run run{job.id, job.next, 0, offer.chunk};
+  if (offer.again) {
+    Run& whole = pool.again.front().run;
+    run.first = whole.first;
+    run.count = now == offer.chunks ? whole.count : now * offer.chunk;
+    whole.first += run.count;
+    whole.count -= run.count;
+    if (whole.count == 0) pool.again.pop_front();
+  } else {
+    run.count = now == offer.chunks ? job.block_end - job.next : now * offer.chunk;
+    job.next += run.count;
+    pool.unsent -= run.count;
+    if (job.unsent() == 0) {
+      pool.ready.pop_front();
+    } else if (job.next == job.block_end) {
+      job.block_end = job.blocks.front();
+      job.blocks.pop_front();
+    }
+  }
+  actions_.push_back(SendRun{rank, run});
+  pool.ranks[static_cast<std::size_t>(rank)].ledger.add(job.number, run);
+  job.rank = job.rank == Job::nowhere || job.rank == rank ? rank : Job::many_ranks;
+  pool.sort(rank, true);
+  return now;
+}
+
+// Sends the rank all it may have; false if that is nothing.
+bool PoolScheduler::serve(Pool& pool, int rank) {
+  Rank& at = pool.ranks[static_cast<std::size_t>(rank)];
+  bool any = false;
+  std::uint64_t allowed = 0;
+  struct {
+    std::uint64_t chunk = 0;
+    std::uint64_t number = 0;
+    bool small = false;
+  } last;
+  Offer offer;
+  while ((offer = next_offer(pool)).job != nullptr) {
+    // Blocks of a job, or small things, share one allowance: computed anew for each, it would never be used up.
+    const bool in_series = any && offer.chunk <= last.chunk &&
+                           (offer.small() ? last.small : !last.small && offer.job->number == last.number);
+    if (!in_series) allowed = allowance(pool, at, offer, any);
+    if (allowed == 0) break;
+    last.chunk = offer.chunk;
+    last.number = offer.job->number;
+    last.small = offer.small();
+    allowed -= send(pool, rank, offer, allowed);
+    any = true;
+  }
+  at.season = pool.season;
+  if (offer.job != nullptr) {
+    const std::uint64_t limit = window(pool, at, offer);
+    at.refill_at = limit - std::min(limit, least_refill(limit, at.workers));
+  }
+  return any;
+}
+
+// Ranks with free workers first, the freest of them before all; then, as far as the window allows, those with room.
+void PoolScheduler::serve_all(Pool& pool) {
+  while (pool.has_unsent() && pool.levels.highest() >= Pool::has_room) {
+    const Offer offer = next_offer(pool);
+    if (offer.supply < pool.free) {
+      spread(pool, offer);
+    } else if (!serve(pool, static_cast<int>(pool.levels.front(pool.levels.highest())))) {
+      return;
+    }
+  }
+}
+
+// Fewer chunks than free workers: one by one to the freest rank, then one run for each rank that got some.
+void PoolScheduler::spread(Pool& pool, const Offer& offer) {
+  if (offer.chunks == 1) {
+    send(pool, static_cast<int>(pool.levels.front(pool.levels.highest())), offer, 1);
+    return;
+  }
+  touched_.clear();
+  for (std::uint64_t chunk = 0; chunk < offer.chunks; ++chunk) {
+    const LevelLists::Member rank = pool.levels.front(pool.levels.highest());
+    if (pool.ranks[rank].planned++ == 0) touched_.push_back(rank);
+    pool.sort(static_cast<int>(rank), true);
+  }
+  Offer rest = offer;
+  for (const std::uint32_t rank : touched_) {
+    rest.chunks -= send(pool, static_cast<int>(rank), rest, std::exchange(pool.ranks[rank].planned, 0));
+  }
+}
+
+}  // namespace rankpool::scheduler

@@ -1,0 +1,31 @@
+// The words in which the scheduler and the dealers of the ranks speak.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+
+namespace rankpool::scheduler {
+
+using PoolId = std::uint64_t;
+using JobId = std::uint64_t;
+using TaskIndex = std::uint64_t;
+using Nanoseconds = std::chrono::nanoseconds;
+
+/// Consecutive tasks of one job: [first, first + count), dealt to workers in whole chunks of `chunk` tasks (the last
+/// may be shorter).
+struct Run {
+  JobId job = 0;
+  TaskIndex first = 0;
+  std::uint64_t count = 0;
+  std::uint64_t chunk = 1;
+  friend bool operator==(const Run&, const Run&) = default;
+};
+
+/// Why a task was lost: the wait status of its child (as waitpid gives it).
+struct Loss {
+  int wait_status = 0;
+  int pid = 0;
+  friend bool operator==(const Loss&, const Loss&) = default;
+};
+
+}  // namespace rankpool::scheduler

@@ -1,0 +1,40 @@
+// The parts of the codec that need not be compiled in every program.
+#include <rankpool/detail/codec.hpp>
+
+#include <cxxabi.h>
+
+#include <cstdlib>
+#include <memory>
+#include <string>
+
+#include <rankpool/detail/type_name.hpp>
+#include <rankpool/errors.hpp>
+
+namespace rankpool::detail {
+
+std::string demangle(const char* mangled) {
+  int status = 0;
+  const std::unique_ptr<char, decltype(&std::free)> name(abi::__cxa_demangle(mangled, nullptr, nullptr, &status),
+                                                         &std::free);
+  return name != nullptr ? name.get() : mangled;
+}
+
+void throw_too_short(std::uint64_t wanted, std::uint64_t left) {
+  throw SerializationError("a message is too short: " + std::to_string(wanted) + " bytes were expected, " +
+                           std::to_string(left) +
+                           " are left; is a serialize() function reading more than it writes, or the message damaged?");
+}
+
+void throw_damaged(const char* what) {
+  throw SerializationError(std::string("a message is damaged: ") + what +
+                           "; is a serialize() function reading something else than it writes?");
+}
+
+void throw_unsendable(const char* what) { throw SerializationError(std::string("cannot be sent: ") + what); }
+
+void throw_left_over(const std::type_info& type, std::size_t bytes) {
+  throw SerializationError(std::to_string(bytes) + " bytes are left over after a value of type " +
+                           demangle(type.name()) + " was read: is a serialize() function reading less than it writes?");
+}
+
+}  // namespace rankpool::detail

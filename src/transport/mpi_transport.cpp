@@ -1,0 +1,203 @@
+#include "transport/mpi_transport.hpp"
+
+#include <boost/mpi/exception.hpp>
+
+#include <sched.h>
+
+#include <csignal>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <utility>
+
+#include <rankpool/errors.hpp>
+
+#include "transport/mpi_check.hpp"
+#include "transport/packet.hpp"
+#include "transport/parameters.hpp"
+
+namespace rankpool::transport {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using namespace std::chrono_literals;
+
+constexpr int packets_per_progress = 16;  // the engine has other things to look after
+constexpr auto finish_limit = 5s;         // without anything moving
+
+std::unique_ptr<boost::mpi::communicator> own_communicator() {
+  auto comm = std::make_unique<boost::mpi::communicator>(MPI_COMM_WORLD, boost::mpi::comm_duplicate);
+  // MPI's default is to end the whole job at an error, before anybody can say what happened.
+  check(MPI_Comm_set_errhandler(*comm, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
+  return comm;
+}
+
+/// For the end of the job, when nobody is interested in frames any more.
+class NoSink final : public FrameSink {
+  void on_frame(const wire::Header&, std::span<const std::byte>, link::Slice) override {}
+};
+
+/// Waits for `done()` while the others are served by `progress()`.
+template <class Done, class Progress>
+void wait_until(Done&& done, Progress&& progress, const std::string& what) {
+  auto last_move = Clock::now();
+  for (int idle = 0; !done();) {
+    if (progress()) {
+      idle = 0;
+      last_move = Clock::now();
+    } else if (Clock::now() - last_move > finish_limit) {
+      throw MpiError("gave up waiting for " + what + ": nothing has moved for 5 s; has a rank died or not ended?");
+    } else if (++idle < 200) {
+      ::sched_yield();
+    } else {
+      std::this_thread::sleep_for(50us);
+    }
+  }
+}
+
+}  // namespace
+
+std::unique_ptr<Transport> Transport::start(const Hello& mine, link::RankPage& page) {
+  const bool by_copy = segments_by_copy();
+  set_mpi_parameters();
+  // A write to the socket of a rank that has died would end this one before MPI can report it.
+  std::signal(SIGPIPE, SIG_IGN);
+  try {
+    auto environment = std::make_unique<boost::mpi::environment>(boost::mpi::threading::funneled, false);
+    return std::make_unique<MpiTransport>(std::move(environment), by_copy, mine, page);
+  } catch (const boost::mpi::exception& error) {
+    throw MpiError(std::string("MPI cannot start: ") + error.what());
+  }
+}
+
+MpiTransport::Traffic::Traffic(MPI_Comm comm, int ranks)
+    : outbox(comm, ranks), inbox(comm), bulk(comm, ranks), backlog(comm, ranks), references(ranks) {}
+
+MpiTransport::MpiTransport(std::unique_ptr<boost::mpi::environment> environment, bool by_copy, const Hello& mine,
+                           link::RankPage& page)
+    : environment_(std::move(environment)),
+      comm_(own_communicator()),
+      by_copy_(by_copy),
+      peers_(*comm_, mine, page),
+      traffic_(std::make_unique<Traffic>(*comm_, peers_.size())) {}
+
+// Without `finish` something went wrong. Requests are open, so their memory must stay; and a rank that finalized MPI
+// now would leave the others waiting, while one that ends without makes mpirun end the job.
+MpiTransport::~MpiTransport() {
+  static_cast<void>(traffic_.release());
+  static_cast<void>(comm_.release());
+  static_cast<void>(environment_.release());
+}
+
+void MpiTransport::send(int to, wire::Header head, std::span<const std::byte> first, std::span<const std::byte> second,
+                        link::Slice slice) {
+  head.body = first.size() + second.size();
+  head.segment = slice ? slice.length : 0;
+  if (head.body > wire::max_body) {
+    throw std::length_error("a frame of " + std::to_string(head.body) + " bytes in line for rank " +
+                            std::to_string(to) + ": more than 64 KiB must go into a segment");
+  }
+  auto kind = RecordKind::frame;
+  if (head.segment != 0) {
+    kind = peers_.same_host(to) && !by_copy_ ? RecordKind::frame_by_reference : RecordKind::frame_by_copy;
+  }
+  Packet& packet = traffic_->outbox.with_room(to, Packet::frame_bytes(kind, head.body));
+  if (kind == RecordKind::frame_by_reference) {
+    const SegmentReference reference = traffic_->references.add(to, std::move(slice));
+    packet.append_frame(kind, head, first, second, &reference);
+    return;
+  }
+  packet.append_frame(kind, head, first, second);
+  if (kind == RecordKind::frame_by_copy) traffic_->bulk.add(to, std::move(slice));
+}
+
+bool MpiTransport::flush() {
+  const bool moved = traffic_->outbox.progress([this](int rank) { peers_.ring(rank); });
+  return traffic_->bulk.progress() || moved;
+}
+
+bool MpiTransport::progress(FrameSink& sink) {
+  bool moved = flush();
+  if (receive(sink)) {
+    moved = true;
+    flush();  // answers and acknowledgements leave at once
+  }
+  return moved;
+}
+
+bool MpiTransport::receive(FrameSink& sink) {
+  bool moved = traffic_->backlog.progress(sink);
+  for (int packets = 0; packets < packets_per_progress; ++packets) {
+    const auto arrival = traffic_->inbox.take();
+    if (!arrival) break;
+    take_apart(*arrival, sink);
+    traffic_->inbox.recycle();
+    moved = true;
+  }
+  return moved;
+}
+
+void MpiTransport::take_apart(const Inbox::Arrival& arrival, FrameSink& sink) {
+  PacketReader reader(arrival.packet, arrival.source);
+  for (Record record; reader.next(record);) {
+    if (record.kind == RecordKind::ack) {
+      traffic_->references.acknowledge(arrival.source, record.ack);
+    } else {
+      take_frame(arrival.source, record, sink);
+    }
+  }
+}
+
+void MpiTransport::take_frame(int source, const Record& record, FrameSink& sink) {
+  if (record.kind == RecordKind::frame_by_copy) {
+    traffic_->backlog.expect(source, record.head, record.body);
+    return;
+  }
+  link::Slice slice;
+  if (record.kind == RecordKind::frame_by_reference) {
+    // Opened at once even if the frame must wait, so that the sender need not keep it.
+    const SegmentReference& reference = record.reference;
+    slice = {open_reference(source, peers_.hello(source).pid, reference), reference.offset, reference.length};
+    traffic_->outbox.with_room(source, Packet::ack_bytes).append_ack(reference.token);
+  }
+  if (traffic_->backlog.holds(source)) {
+    traffic_->backlog.hold(source, record.head, record.body, std::move(slice));
+  } else {
+    sink.on_frame(record.head, record.body, std::move(slice));
+  }
+}
+
+bool MpiTransport::quiet() const {
+  return traffic_->outbox.idle() && traffic_->bulk.idle() && traffic_->backlog.idle();
+}
+
+bool MpiTransport::pending() { return traffic_->inbox.pending(); }
+
+void MpiTransport::finish() {
+  NoSink sink;
+  const auto serve = [&] { return progress(sink); };
+  // Once every segment sent by reference is open at its receiver, this process may go.
+  wait_until([&] { return quiet() && traffic_->references.empty(); }, serve, "the last frames to be taken");
+
+  MPI_Request barrier = MPI_REQUEST_NULL;
+  check(MPI_Ibarrier(*comm_, &barrier), "MPI_Ibarrier");
+  int all_here = 0;
+  wait_until(
+      [&] {
+        if (all_here == 0) check(MPI_Test(&barrier, &all_here, MPI_STATUS_IGNORE), "MPI_Test");
+        return all_here != 0 && quiet();
+      },
+      serve, "the other ranks to end");
+
+  traffic_->inbox.close();
+  try {
+    traffic_.reset();
+    comm_.reset();
+    environment_.reset();
+  } catch (const boost::mpi::exception& error) {
+    throw MpiError(std::string("MPI cannot end: ") + error.what());
+  }
+}
+
+}  // namespace rankpool::transport

@@ -1,0 +1,65 @@
+// The transport over MPI: puts the parts together.
+#pragma once
+
+#include <boost/mpi/communicator.hpp>
+#include <boost/mpi/environment.hpp>
+
+#include <chrono>
+#include <memory>
+#include <span>
+
+#include "transport/backlog.hpp"
+#include "transport/bulk_sender.hpp"
+#include "transport/inbox.hpp"
+#include "transport/outbox.hpp"
+#include "transport/peers.hpp"
+#include "transport/references.hpp"
+#include "transport/transport.hpp"
+
+namespace rankpool::transport {
+
+/// A sink that throws ends the use of the transport, as an MpiError does.
+class MpiTransport final : public Transport {
+ public:
+  MpiTransport(std::unique_ptr<boost::mpi::environment> environment, bool by_copy, const Hello& mine,
+               link::RankPage& page);
+  ~MpiTransport() override;
+
+  int rank() const override { return peers_.rank(); }
+  int size() const override { return peers_.size(); }
+  const Hello& hello(int rank) const override { return peers_.hello(rank); }
+  bool same_host(int rank) const override { return peers_.same_host(rank); }
+  int busy_workers_here() const override { return peers_.busy_workers_here(); }
+
+  void send(int to, wire::Header head, std::span<const std::byte> first, std::span<const std::byte> second,
+            link::Slice slice) override;
+  bool progress(FrameSink& sink) override;
+  bool quiet() const override;
+  bool pending() override;
+  void finish() override;
+
+ private:
+  // Everything that MPI may write to or read from while requests are open.
+  struct Traffic {
+    Traffic(MPI_Comm comm, int ranks);
+
+    Outbox outbox;
+    Inbox inbox;
+    BulkSender bulk;
+    Backlog backlog;
+    References references;
+  };
+
+  bool flush();
+  bool receive(FrameSink& sink);
+  void take_apart(const Inbox::Arrival& arrival, FrameSink& sink);
+  void take_frame(int source, const Record& record, FrameSink& sink);
+
+  std::unique_ptr<boost::mpi::environment> environment_;
+  std::unique_ptr<boost::mpi::communicator> comm_;
+  bool by_copy_;
+  Peers peers_;
+  std::unique_ptr<Traffic> traffic_;
+};
+
+}  // namespace rankpool::transport

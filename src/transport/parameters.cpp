@@ -1,0 +1,34 @@
+#include "transport/parameters.hpp"
+
+#include <cstdlib>
+#include <string>
+#include <string_view>
+
+#include <rankpool/errors.hpp>
+
+namespace rankpool::transport {
+
+void set_mpi_parameters() {
+  static constexpr const char* parameters[][2] = {
+      // Debian's default list of one-sided components has none that works between hosts; without ucx it has one.
+      {"OMPI_MCA_osc", "^ucx"},
+      // Ranks share cores with the children of others: a rank that waits inside MPI must let them run.
+      {"OMPI_MCA_mpi_yield_when_idle", "1"},
+      // Copies across address spaces need ptrace rights, which containers refuse, and are slower on virtual machines.
+      {"OMPI_MCA_btl_vader_single_copy_mechanism", "none"},
+      // MPI_Finalize waits for nobody: everything has been said before, and a dead rank would be waited for without
+      // end.
+      {"OMPI_MCA_async_mpi_finalize", "1"},
+  };
+  for (const auto& [name, value] : parameters) ::setenv(name, value, 0);
+}
+
+bool segments_by_copy() {
+  const char* given = std::getenv("RANKPOOL_SEGMENTS");
+  const std::string_view value = given != nullptr ? given : "";
+  if (value == "copy") return true;
+  if (value.empty() || value == "reference") return false;
+  throw MpiError("RANKPOOL_SEGMENTS is '" + std::string(value) + "': set it to 'copy' or 'reference', or not at all");
+}
+
+}  // namespace rankpool::transport

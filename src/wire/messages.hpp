@@ -1,0 +1,136 @@
+// The fixed part of every frame's body: one struct per message. What varies in length follows it, in line or as a slice.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <span>
+#include <string>
+#include <string_view>
+#include <type_traits>
+
+#include "wire/bad_frame.hpp"
+
+namespace rankpool::wire {
+
+/// A host name as it travels: zero-terminated, cut if longer.
+using HostName = std::array<char, 64>;
+inline HostName host_name(std::string_view text) {
+  HostName name{};
+  text.copy(name.data(), name.size() - 1);
+  return name;
+}
+inline std::string text_of(const HostName& name) { return {name.data(), ::strnlen(name.data(), name.size())}; }
+
+/// pool_open; then the initializer, if any.
+struct PoolOpen {
+  std::int32_t owner_pid;
+  std::uint32_t reserved;
+  std::int32_t processes;  ///< 0: one per slot
+  std::uint32_t has_initializer;
+  std::uint64_t max_tasks_per_child;  ///< 0: never replaced
+  std::uint64_t memory_limit;         ///< bytes, 0: none
+};
+/// job_open; then the callable. The header's token is the job's, `pool` the client's number of the pool.
+struct JobOpen {
+  std::uint64_t pool;
+  std::uint64_t chunksize;
+  std::int32_t retries;
+  std::uint32_t item_bytes;    ///< 0: every item has a length in front
+  std::uint32_t result_bytes;  ///< 0: every result has a length in front
+  std::uint32_t no_result;     ///< results have no bytes at all
+};
+/// job_items; then `count` items, the next of the job.
+struct JobItems {
+  std::uint64_t count;
+};
+/// rank_job and child_job; then the callable.
+struct RankJob {
+  std::uint64_t pool;
+  std::uint32_t item_bytes;
+  std::uint32_t result_bytes;
+  std::uint32_t no_result;
+  std::uint32_t reserved;
+};
+/// rank_run and child_run; then the items.
+struct RunItems {
+  std::uint64_t first;
+  std::uint64_t count;
+  std::uint64_t chunk;
+};
+/// Instead of a task's index, where no task is concerned.
+inline constexpr std::uint64_t no_task = ~std::uint64_t{0};
+
+/// run_done, child_result and job_results; then the results of tasks [first, first + count).
+struct RunDone {
+  std::uint64_t first;
+  std::uint64_t count;
+  std::uint64_t work;  ///< ns of computing in all
+};
+/// task_error, child_error and job_error; child_init_error, workers_failed and pool_failed; then the error record.
+struct TaskError {
+  std::uint64_t task;
+  std::uint64_t work;
+  std::int32_t rank;
+  std::int32_t pid;
+  HostName host;
+};
+/// task_lost and job_lost.
+struct TaskLost {
+  std::uint64_t task;
+  std::int32_t wait_status;
+  std::int32_t pid;
+  std::int32_t rank;
+  std::int32_t attempts;
+  HostName host;
+};
+/// workers_start; then the initializer, if any.
+struct WorkersStart {
+  std::uint64_t count;
+  std::uint64_t first_number;  ///< the workers are named PoolWorker-<first_number>, ...
+  std::uint64_t max_tasks_per_child;
+  std::uint64_t memory_limit;
+  std::uint32_t has_initializer;
+  std::int32_t owner_rank;
+  std::int32_t owner_pid;
+  std::uint32_t reserved;
+};
+/// workers_stop.
+struct WorkersStop {
+  std::uint32_t kill;  ///< 0: they have nothing left and leave by themselves
+};
+/// child_start; then the initializer, if any.
+struct ChildStart {
+  std::int32_t rank;
+  std::int32_t ranks;
+  std::int32_t slots;  ///< of the whole job
+  std::uint32_t link;
+  std::uint32_t has_initializer;
+  std::uint32_t reserved;
+  std::uint64_t memory_limit;
+  std::int32_t parent_pid;
+  std::int32_t parent_rank;
+  HostName host;
+  HostName name;
+};
+
+/// The message as bytes.
+template <class Message>
+std::span<const std::byte> bytes_of(const Message& message) noexcept {
+  static_assert(std::is_trivially_copyable_v<Message>);
+  return std::as_bytes(std::span(&message, 1));
+}
+
+/// Takes the message off the front of `body`. @throws BadFrame if it is too short
+template <class Message>
+Message take(std::span<const std::byte>& body) {
+  static_assert(std::is_trivially_copyable_v<Message>);
+  if (body.size() < sizeof(Message)) throw BadFrame("a frame is shorter than its message");
+  Message message;
+  std::memcpy(&message, body.data(), sizeof message);
+  body = body.subspan(sizeof message);
+  return message;
+}
+
+}  // namespace rankpool::wire

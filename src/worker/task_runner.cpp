@@ -1,0 +1,152 @@
+#include "worker/task_runner.hpp"
+
+#include <stdio_ext.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <iostream>
+
+#include "wire/error_record.hpp"
+
+namespace rankpool::worker {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using wire::Kind;
+
+constexpr auto longest_unrung = std::chrono::microseconds(200);  // how long a result may wait for its engine to wake
+
+}  // namespace
+
+TaskRunner::TaskRunner(link::UserLink& link, int rank, wire::HostName host) : link_(link), rank_(rank), host_(host) {}
+
+TaskRunner::~TaskRunner() {
+  for (const auto& [id, job] : jobs_)
+    if (job.callable != nullptr) job.entry->destroy(job.callable);
+}
+
+void TaskRunner::learn(std::uint64_t id, std::span<const std::byte> callable) {
+  Job& job = jobs_[id];
+  try {
+    detail::Reader in(callable);
+    job.entry = &detail::find_entry(in.get<std::uint64_t>());
+    job.callable = job.entry->load(in);
+  } catch (...) {
+    job.failure = std::current_exception();
+  }
+}
+
+void TaskRunner::forget(std::uint64_t id) {
+  const auto found = jobs_.find(id);
+  if (found == jobs_.end()) return;
+  if (found->second.callable != nullptr) found->second.entry->destroy(found->second.callable);
+  jobs_.erase(found);
+}
+
+void TaskRunner::run(std::uint64_t id, const wire::RunItems& run, std::span<const std::byte> items) {
+  const Job& job = jobs_.at(id);
+  job_ = id;
+  task_ = run.first;
+  last_end_ = last_ring_ = Clock::now();
+  if (job.failure) {
+    for (std::uint64_t i = 0; i < run.count; ++i) {
+      begin();
+      try {
+        std::rethrow_exception(job.failure);
+      } catch (...) {
+        error(Stage::decode_arguments);
+      }
+    }
+  } else {
+    detail::Reader in(items);
+    job.entry->run(job.callable, in, run.count, *this);
+  }
+  link_.ring();
+}
+
+detail::Buffer& TaskRunner::begin() {
+  link_.tasks_begun().store(++begun_, std::memory_order_release);
+  result_.clear();
+  return result_;
+}
+
+std::uint64_t TaskRunner::work_since_last() noexcept {
+  const auto now = Clock::now();
+  const auto work = now - last_end_;
+  last_end_ = now;
+  return static_cast<std::uint64_t>(std::chrono::nanoseconds(work).count());
+}
+
+void TaskRunner::value() {
+  flush_streams();
+  const wire::RunDone done{task_++, 1, work_since_last()};
+  const wire::Header head{.to = {rank_, 0}, .token = job_, .kind = Kind::child_result};
+  const bool ring = last_end_ - last_ring_ > longest_unrung;
+  if (ring) last_ring_ = last_end_;
+  if (link::Slice slice = link::take_slice(result_)) {
+    link_.send(head, wire::bytes_of(done), {}, slice, ring);
+  } else {
+    link_.send(head, wire::bytes_of(done), {result_.data(), result_.size()}, {}, ring);
+  }
+}
+
+void TaskRunner::error(Stage stage) {
+  flush_streams();
+  send_error(Kind::child_error, task_++, stage);
+}
+
+void TaskRunner::send_error(Kind kind, std::uint64_t task, Stage stage) {
+  wire::ErrorRecord record = wire::describe_current_exception();
+  record.stage = stage;
+  detail::Buffer bytes;
+  record.encode(bytes);
+  const wire::TaskError fixed{
+      .task = task, .work = work_since_last(), .rank = rank_, .pid = ::getpid(), .host = host_};
+  const wire::Header head{.to = {rank_, 0}, .token = job_, .kind = kind};
+  if (link::Slice slice = link::take_slice(bytes)) {
+    link_.send(head, wire::bytes_of(fixed), {}, slice);
+  } else {
+    link_.send(head, wire::bytes_of(fixed), {bytes.data(), bytes.size()});
+  }
+}
+
+bool TaskRunner::initialize(std::span<const std::byte> initializer) {
+  // an initializer travels as a callable without arguments; it is run here as a job of one task whose value nobody wants
+  struct Quiet final : detail::TaskSink {
+    detail::Buffer& begin() override { return buffer; }
+    void value() override {}
+    void error(Stage at) override {
+      failure = std::current_exception();
+      stage = at;
+    }
+    detail::Buffer buffer;
+    std::exception_ptr failure;
+    Stage stage = Stage::call;
+  } sink;
+  last_end_ = Clock::now();
+  learn(0, initializer);
+  const Job& job = jobs_.at(0);
+  sink.failure = job.failure;
+  if (!job.failure) {
+    const std::uint64_t no_bytes = 0;  // an empty tuple: its length, and nothing
+    detail::Reader arguments(std::as_bytes(std::span(&no_bytes, 1)));
+    job.entry->run(job.callable, arguments, 1, sink);
+  }
+  flush_streams();
+  if (!sink.failure) return true;
+  try {
+    std::rethrow_exception(sink.failure);
+  } catch (...) {
+    send_error(Kind::child_init_error, wire::no_task, sink.stage);
+  }
+  return false;
+}
+
+/// What a task has printed is out before its result.
+void TaskRunner::flush_streams() {
+  std::cout.flush();
+  if (__fpending(stdout) != 0) std::fflush(stdout);
+  if (__fpending(stderr) != 0) std::fflush(stderr);
+}
+
+}  // namespace rankpool::worker

@@ -1,0 +1,61 @@
+// Runs the tasks that a child is sent.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <exception>
+#include <span>
+#include <unordered_map>
+
+#include <rankpool/detail/buffer.hpp>
+#include <rankpool/detail/dispatch.hpp>
+
+#include "link/user_link.hpp"
+#include "wire/messages.hpp"
+
+namespace rankpool::worker {
+
+/// Keeps the callables of the jobs it was told of, runs their tasks one after the other and sends each result at once,
+/// so that no finished task is lost with a later one. One thread.
+class TaskRunner final : private detail::TaskSink {
+ public:
+  TaskRunner(link::UserLink& link, int rank, wire::HostName host);
+  ~TaskRunner();
+  TaskRunner(const TaskRunner&) = delete;
+  TaskRunner& operator=(const TaskRunner&) = delete;
+
+  /// A job and its callable (its handle, then its bytes). One that cannot be found or decoded is the error of each of its tasks.
+  void learn(std::uint64_t job, std::span<const std::byte> callable);
+  void run(std::uint64_t job, const wire::RunItems& run, std::span<const std::byte> items);
+  void forget(std::uint64_t job);
+
+  /// Runs an initializer. False if it threw: the error has been sent.
+  bool initialize(std::span<const std::byte> initializer);
+
+ private:
+  struct Job {
+    const detail::Entry* entry = nullptr;
+    void* callable = nullptr;
+    std::exception_ptr failure;  // why there is no callable
+  };
+
+  detail::Buffer& begin() override;
+  void value() override;
+  void error(Stage stage) override;
+  void send_error(wire::Kind kind, std::uint64_t task, Stage stage);
+  std::uint64_t work_since_last() noexcept;
+  void flush_streams();
+
+  link::UserLink& link_;
+  int rank_;
+  wire::HostName host_;
+  std::unordered_map<std::uint64_t, Job> jobs_;
+  std::uint64_t job_ = 0;   // of the run under way
+  std::uint64_t task_ = 0;  // the next task of it
+  std::uint64_t begun_ = 0;
+  detail::Buffer result_;
+  std::chrono::steady_clock::time_point last_end_;
+  std::chrono::steady_clock::time_point last_ring_;
+};
+
+}  // namespace rankpool::worker

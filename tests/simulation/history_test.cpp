@@ -1,0 +1,55 @@
+// Ten thousand random histories: whatever happens, every task ends exactly once and nothing is ever stuck.
+#include "history.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <iostream>
+#include <string>
+
+namespace rankpool::simulation {
+namespace {
+
+// HISTORY_SEED=n repeats one history, HISTORY_COUNT=n runs more of them.
+std::uint64_t from_environment(const char* name, std::uint64_t otherwise) {
+  const char* text = std::getenv(name);
+  return text != nullptr ? std::stoull(text) : otherwise;
+}
+
+TEST(History, every_task_ends_exactly_once) {
+  const std::uint64_t first = from_environment("HISTORY_SEED", 1);
+  const bool only_one = std::getenv("HISTORY_SEED") != nullptr;
+  const std::uint64_t count = only_one ? 1 : from_environment("HISTORY_COUNT", 10'000);
+  History::Counts total;
+  for (std::uint64_t seed = first; seed < first + count; ++seed) {
+    History history(seed);
+    const std::string failure = history.run();
+    ASSERT_EQ(failure, "") << "repeat with HISTORY_SEED=" << seed;
+    const History::Counts& counts = history.counts();
+    total.tasks += counts.tasks;
+    total.deaths += counts.deaths;
+    total.failed += counts.failed;
+    total.cancelled += counts.cancelled;
+    total.terminated += counts.terminated;
+    total.retired += counts.retired;
+    total.ranks_lost += counts.ranks_lost;
+    total.refused += counts.refused;
+  }
+  std::cout << "seeds " << first << " to " << first + count - 1 << ": " << total.tasks << " tasks, " << total.deaths
+            << " deaths, " << total.failed << " failed tasks, " << total.cancelled << " cancelled jobs, "
+            << total.terminated << " terminated pools, " << total.retired << " retired workers, " << total.ranks_lost
+            << " lost ranks, " << total.refused << " refused reports\n";
+  if (only_one) return;
+  // A generator that no longer makes these would prove nothing.
+  EXPECT_GT(total.tasks, 20 * count);
+  EXPECT_GT(total.deaths, count);
+  EXPECT_GT(total.failed, count / 20);
+  EXPECT_GT(total.cancelled, count / 20);
+  EXPECT_GT(total.terminated, count / 200);
+  EXPECT_GT(total.retired, count / 4);
+  EXPECT_GT(total.ranks_lost, count / 100);
+  EXPECT_GT(total.refused, count / 100);
+}
+
+}  // namespace
+}  // namespace rankpool::simulation

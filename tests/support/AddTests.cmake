@@ -1,0 +1,126 @@
+# How a test is declared. Every test program runs through `no_leftovers` and has two time limits: an inner one that ends
+# it in good order, and ctest's.
+find_package(GTest REQUIRED)
+
+set(rankpool_support ${CMAKE_CURRENT_LIST_DIR})
+set(rankpool_no_leftovers ${CMAKE_CURRENT_LIST_DIR}/no_leftovers)
+set(rankpool_test_env OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 GTEST_COLOR=no)
+set(rankpool_time_factor 1) # of every limit
+set(rankpool_mpi_env "")
+if(RANKPOOL_SANITIZE STREQUAL address)
+  set(rankpool_time_factor 4)
+  set(rankpool_mpi_env ASAN_OPTIONS=detect_leaks=0) # Open MPI's own
+elseif(RANKPOOL_SANITIZE STREQUAL thread)
+  set(rankpool_time_factor 8)
+  set(rankpool_mpi_env TSAN_OPTIONS=ignore_noninstrumented_modules=1)
+endif()
+
+# `--timeout` and the rest are Open MPI's; other MPIs get the number of ranks alone.
+execute_process(COMMAND ${MPIEXEC_EXECUTABLE} --version OUTPUT_VARIABLE version ERROR_QUIET)
+set(rankpool_open_mpi FALSE)
+if(version MATCHES "Open MPI|OpenRTE")
+  set(rankpool_open_mpi TRUE)
+endif()
+
+# rankpool_add_test(NAME RANKS COMMAND ... LABEL TIMEOUT PROCESSORS ...): one ctest. RANKS: `alone` (no mpirun) or a number.
+function(rankpool_add_test name ranks)
+  cmake_parse_arguments(A "SERIAL" "TIMEOUT;LABEL;PROCESSORS" "COMMAND;ENV;EXPECT" ${ARGN})
+  math(EXPR outer "${A_TIMEOUT} * ${rankpool_time_factor}")
+  math(EXPR inner "${outer} - 5")
+  set(guard ${rankpool_no_leftovers} --limit ${inner})
+  foreach(regex IN LISTS A_EXPECT)
+    list(APPEND guard --expect ${regex})
+  endforeach()
+
+  set(launch "")
+  if(NOT ranks STREQUAL alone)
+    set(launch ${MPIEXEC_EXECUTABLE} ${MPIEXEC_NUMPROC_FLAG} ${ranks})
+    if(rankpool_open_mpi)
+      math(EXPR mpi_limit "${inner} - 3") # mpirun goes first: it says which rank did not end
+      list(APPEND launch --oversubscribe --bind-to none --timeout ${mpi_limit})
+    endif()
+    list(APPEND A_ENV ${rankpool_mpi_env})
+  endif()
+
+  add_test(NAME ${name} COMMAND ${guard} -- ${launch} ${A_COMMAND})
+  list(APPEND A_ENV ${rankpool_test_env})
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${outer} LABELS "${A_LABEL}" PROCESSORS ${A_PROCESSORS}
+                                          RUN_SERIAL ${A_SERIAL} ENVIRONMENT "${A_ENV}")
+endfunction()
+
+# add_unit_test(NAME LABEL SOURCE...): a GoogleTest program that sees the private headers of src/; one ctest.
+function(add_unit_test name label)
+  add_executable(${name} ${ARGN})
+  target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/src)
+  target_link_libraries(${name} PRIVATE rankpool::rankpool GTest::gtest GTest::gtest_main)
+  rankpool_add_test(${name} alone COMMAND $<TARGET_FILE:${name}> LABEL ${label} TIMEOUT 60 PROCESSORS 1)
+endfunction()
+
+# add_mpi_test(NAME SOURCES file... RANKS alone 1 2 ... [LABEL mpi] [TIMEOUT 60] [ENV X=1 ...] [ALL_RANKS] [SERIAL])
+#   The program of rank 0 runs GoogleTest and the other ranks serve. ALL_RANKS: every rank runs the same tests, which may
+#   speak MPI. SERIAL: nothing runs beside it, for tests of time.
+function(add_mpi_test name)
+  cmake_parse_arguments(A "ALL_RANKS;SERIAL" "TIMEOUT;LABEL" "SOURCES;RANKS;ENV" ${ARGN})
+  if(NOT A_TIMEOUT)
+    set(A_TIMEOUT 60)
+  endif()
+  if(NOT A_LABEL)
+    set(A_LABEL mpi)
+  endif()
+
+  add_executable(${name} ${A_SOURCES})
+  target_link_libraries(${name} PRIVATE rankpool::rankpool GTest::gtest)
+  if(A_ALL_RANKS)
+    target_sources(${name} PRIVATE ${rankpool_support}/all_ranks_main.cpp)
+    target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/src)
+    target_link_libraries(${name} PRIVATE MPI::MPI_CXX Boost::mpi)
+  else()
+    target_sources(${name} PRIVATE ${rankpool_support}/program_main.cpp)
+  endif()
+
+  set(serial "")
+  if(A_SERIAL)
+    set(serial SERIAL)
+  endif()
+  rankpool_add_tests_for_ranks(${name} "${A_RANKS}" COMMAND $<TARGET_FILE:${name}> LABEL ${A_LABEL} TIMEOUT ${A_TIMEOUT}
+                               ENV ${A_ENV} ${serial})
+endfunction()
+
+# add_example_test(TARGET RANKS alone 2 4 EXPECT regex... [ARGS arg...] [TIMEOUT 60] [ENV X=1 ...])
+#   Runs a program of the README; some line of its output must match each extended regular expression.
+function(add_example_test target)
+  cmake_parse_arguments(A "" "TIMEOUT" "ARGS;RANKS;EXPECT;ENV" ${ARGN})
+  if(NOT A_TIMEOUT)
+    set(A_TIMEOUT 60)
+  endif()
+  rankpool_add_tests_for_ranks(example.${target} "${A_RANKS}" COMMAND $<TARGET_FILE:${target}> ${A_ARGS} LABEL example
+                               TIMEOUT ${A_TIMEOUT} ENV ${A_ENV} EXPECT ${A_EXPECT})
+endfunction()
+
+# NAME.alone and NAME.n4: alone a program uses every core, so no number of ranks leaves room for a neighbour at -j2.
+function(rankpool_add_tests_for_ranks name ranks)
+  foreach(count IN LISTS ranks)
+    if(count STREQUAL alone)
+      rankpool_add_test(${name}.alone alone ${ARGN} PROCESSORS 2)
+    else()
+      math(EXPR processors "${count} + 1") # mpirun works too
+      rankpool_add_test(${name}.n${count} ${count} ${ARGN} PROCESSORS ${processors})
+    endif()
+  endforeach()
+endfunction()
+
+# add_compile_fail_test(NAME SOURCE MACRO REGEX): compiling SOURCE with MACRO defined must print what REGEX matches.
+# add_compile_control_test(NAME SOURCE): without any macro it must compile, or the refusals would prove nothing.
+function(rankpool_add_compile_test name source)
+  add_test(NAME ${name} COMMAND ${CMAKE_CXX_COMPILER} -std=c++20 -fsyntax-only ${ARGN}
+                                "-I$<JOIN:$<TARGET_PROPERTY:rankpool,INTERFACE_INCLUDE_DIRECTORIES>,;-I>" ${source}
+           COMMAND_EXPAND_LISTS)
+  set_tests_properties(${name} PROPERTIES TIMEOUT 120 LABELS compile_fail ENVIRONMENT "LC_ALL=C")
+endfunction()
+function(add_compile_fail_test name source macro regex)
+  rankpool_add_compile_test(${name} ${source} -D${macro})
+  set_tests_properties(${name} PROPERTIES PASS_REGULAR_EXPRESSION "${regex}")
+endfunction()
+function(add_compile_control_test name source)
+  rankpool_add_compile_test(${name} ${source})
+endfunction()
