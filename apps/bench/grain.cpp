@@ -24,7 +24,7 @@ double efficiency(Session& session, const Makespan& makespan, double microsecond
 }
 
 void find_half(Session& session, const std::string& name, const Makespan& makespan) {
-  constexpr double shortest = 0.25;
+  constexpr double shortest = 0.1;
   constexpr double longest = 1000;
   constexpr double step = 1.4;
   double before = 0;

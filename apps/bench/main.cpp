@@ -110,7 +110,8 @@ bool run(const Measurement& measurement, Session& session) {
     return true;
   } catch (const std::exception& error) {
     session.metrics().resize(recorded);
-    for (const std::string& name : measurement.metrics) session.record_failure(name, error.what());
+    const std::string reason = session.stopped() ? "took more than " + std::to_string(seconds) + " s" : error.what();
+    for (const std::string& name : measurement.metrics) session.record_failure(name, reason);
   }
   session.drop_pool();
   return false;

@@ -15,11 +15,13 @@ rp::Pool& Session::pool() {
 }
 
 void Session::stop_pool() {
+  stopped_ = true;
   if (rp::Pool* pool = in_use_) pool->terminate();
 }
 
 void Session::drop_pool() {
   in_use_ = nullptr;
+  stopped_ = false;
   pool_.reset();
 }
 

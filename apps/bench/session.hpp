@@ -38,6 +38,8 @@ class Session {
   int workers() { return pool().processes(); }
   /// Makes whatever waits for the pool throw. Any thread may call it while the pool is in use.
   void stop_pool();
+  /// Has the pool been stopped?
+  bool stopped() const { return stopped_; }
   /// The next use opens a fresh one.
   void drop_pool();
 
@@ -71,6 +73,7 @@ class Session {
   const bool quick_;
   std::optional<rp::Pool> pool_;
   std::atomic<rp::Pool*> in_use_{nullptr};
+  std::atomic<bool> stopped_{false};
   std::vector<Metric> metrics_;
 };
 

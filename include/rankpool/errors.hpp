@@ -25,13 +25,13 @@ class RemoteInfo {
  public:
   /// What is known about the error; filled in by the process that receives it.
   struct Data {
-    std::string type_name;  ///< demangled
-    std::string what;
+    std::string type_name = {};  ///< demangled
+    std::string what = {};
     int rank = -1;
-    std::string host;
+    std::string host = {};
     int pid = 0;
-    std::optional<std::size_t> task_index;  ///< none: an initializer, or something else that is no task
-    std::string trace;
+    std::optional<std::size_t> task_index = {};  ///< none: an initializer, or something else that is no task
+    std::string trace = {};
   };
 
   explicit RemoteInfo(Data data) : data_(std::make_shared<const Data>(std::move(data))) {}
@@ -70,16 +70,16 @@ class WorkerLost : public Error {
  public:
   /// How the process ended, and where.
   struct Data {
-    std::optional<int> signal;
-    std::optional<int> exit_code;
+    std::optional<int> signal = {};
+    std::optional<int> exit_code = {};
     int rank = -1;
-    std::string host;
+    std::string host = {};
     int pid = 0;
-    int attempts = 1;                       ///< how often the task was begun
-    std::optional<std::size_t> task_index;  ///< none: it was lost outside of a task
+    int attempts = 1;                            ///< how often the task was begun
+    std::optional<std::size_t> task_index = {};  ///< none: it was lost outside of a task
   };
 
-  explicit WorkerLost(Data data) : WorkerLost(explain(data), std::move(data)) {}
+  explicit WorkerLost(const Data& data) : WorkerLost(explain(data), data) {}
   /// As it was described in another process.
   WorkerLost(const std::string& text, Data data) : Error(text), data_(std::make_shared<const Data>(std::move(data))) {}
 

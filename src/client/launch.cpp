@@ -42,21 +42,18 @@ const char* launched_rank() { return std::getenv(by_mpirun() ? "OMPI_COMM_WORLD_
 
 engine::StartOptions read_launch(const RunOptions& options) {
   engine::StartOptions start;
-  start.launched = launched_rank() != nullptr;
-  if (!start.launched) {
-    const char* const tasks = std::getenv("SLURM_STEP_NUM_TASKS");
-    if (tasks != nullptr && std::atoi(tasks) > 1)
-      throw Error(std::string("srun would run this program ") + tasks +
-                  " times, not once over all tasks: start it with `srun --mpi=pmix ...` or `mpirun ...`");
-  }
-  start.slots = number_from("RANKPOOL_SLOTS", options.slots, 0);
-  const char* const size = by_mpirun() ? std::getenv("OMPI_COMM_WORLD_SIZE") : std::getenv("SLURM_STEP_NUM_TASKS");
-  const bool one_of_several = start.launched && size != nullptr && std::atoi(size) > 1;
-  if (one_of_several && !is_worker_rank()) {
+  const char* const rank = launched_rank();
+  const char* const tasks = std::getenv("SLURM_STEP_NUM_TASKS");
+  if (rank == nullptr && tasks != nullptr && std::atoi(tasks) > 1)
+    throw Error(std::string("srun would run this program ") + tasks +
+                " times, not once over all tasks: start it with `srun --mpi=pmix ...` or `mpirun ...`");
+  const char* const size = by_mpirun() ? std::getenv("OMPI_COMM_WORLD_SIZE") : tasks;
+  start.launched = rank != nullptr && (size == nullptr || std::atoi(size) != 1);  // a single rank needs no MPI either
+
+  start.slots = number_from("RANKPOOL_SLOTS", options.slots, start.launched ? 0 : 1);
+  if (start.launched && !is_worker_rank()) {
     if (const auto master = number_from("RANKPOOL_MASTER_SLOTS", options.master_slots, 0)) start.slots = master;
   }
-  if (!one_of_several && start.slots && *start.slots < 1)
-    throw std::invalid_argument("RANKPOOL_SLOTS is 0, but this process is alone and must do the work itself: give at least 1");
   start.cores = worker::granted_cores(affinity_holder());
   return start;
 }

@@ -24,12 +24,16 @@ std::uint64_t after_item(std::span<const std::byte> bytes, std::uint64_t offset)
 void ItemStore::add(std::uint64_t first, std::uint64_t count, const PayloadView& items) {
   if (count == 0) return;
   if (item_bytes_ != 0 && items.size() / item_bytes_ < count) throw wire::BadFrame("a run has fewer items than it says");
-  if (!live_.emplace(first, Live{count, std::make_shared<Block>(Block{first, Payload(items)})}).second)
+  if (!live_.emplace(first, Live{count, std::make_shared<Block>(Block{first, count, Payload(items)})}).second)
     throw wire::BadFrame("the items of a task came twice");
 }
 
-std::uint64_t ItemStore::offset_of(Block& block, std::span<const std::byte> bytes, std::uint64_t index) const {
+std::uint64_t ItemStore::offset_of(Block& block, std::uint64_t index) const {
   if (item_bytes_ != 0) return index * item_bytes_;
+  // neither end needs a look at the items: a large one is passed on without being mapped here
+  if (index == 0) return 0;
+  if (index == block.count) return block.payload.view().size();
+  const std::span<const std::byte> bytes = block.payload.view().read();
   if (index < block.cursor_index) block.cursor_index = block.cursor_offset = 0;
   for (; block.cursor_index < index; ++block.cursor_index) block.cursor_offset = after_item(bytes, block.cursor_offset);
   return block.cursor_offset;
@@ -41,10 +45,8 @@ PayloadView ItemStore::items(std::uint64_t first, std::uint64_t count) {
     throw std::logic_error("the items of task " + std::to_string(first) + " are not here");
   Block& block = *std::prev(live)->second.block;
   PayloadView all = block.payload.view();
-  // a slice of equal items need not be mapped here to be cut
-  const std::span<const std::byte> bytes = all.slice && item_bytes_ != 0 ? std::span<const std::byte>{} : all.read();
-  const std::uint64_t begin = offset_of(block, bytes, first - block.first);
-  const std::uint64_t end = offset_of(block, bytes, first - block.first + count);
+  const std::uint64_t begin = offset_of(block, first - block.first);
+  const std::uint64_t end = offset_of(block, first - block.first + count);
   if (!all.slice) return {all.bytes.subspan(begin, end - begin), {}};
   if (end - begin < detail::Buffer::segment_threshold) return {all.slice.bytes().subspan(begin, end - begin), {}};
   return {{}, {all.slice.segment, all.slice.offset + begin, end - begin}};

@@ -27,6 +27,7 @@ class ItemStore {
  private:
   struct Block {
     std::uint64_t first;
+    std::uint64_t count;
     Payload payload;
     std::uint64_t cursor_index = 0;  // where the last lookup ended: runs are mostly taken in order
     std::uint64_t cursor_offset = 0;
@@ -35,7 +36,7 @@ class ItemStore {
     std::uint64_t count;
     std::shared_ptr<Block> block;
   };
-  std::uint64_t offset_of(Block& block, std::span<const std::byte> bytes, std::uint64_t index) const;
+  std::uint64_t offset_of(Block& block, std::uint64_t index) const;
 
   std::uint32_t item_bytes_;
   std::map<std::uint64_t, Live> live_;  // intervals of tasks that have not ended, by first task

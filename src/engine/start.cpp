@@ -54,7 +54,6 @@ std::unique_ptr<Engine> start(const StartOptions& options, link::RankPage& page,
     hellos.clear();
     for (int r = 0; r < transport->size(); ++r) hellos.push_back(transport->hello(r));
     layout.rank = transport->rank();
-    if (transport->size() == 1) transport->finish(), transport.reset();  // nobody to talk to
   }
 
   std::vector<scheduler::RankPlace> places;

@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -113,7 +114,7 @@ Received receive_message(int socket, std::span<std::byte> message, std::span<int
   }
   const std::span<const int> all(arrived.data(), count);
   if (static_cast<std::size_t>(got) == message.size() && count == descriptors.size()) {
-    std::memcpy(descriptors.data(), arrived.data(), count * sizeof(int));
+    std::copy_n(arrived.begin(), count, descriptors.begin());
     return Received::yes;
   }
   close_all(all);

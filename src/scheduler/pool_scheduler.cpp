@@ -284,6 +284,7 @@ std::uint64_t PoolScheduler::send(Pool& pool, int rank, const Offer& offer, std:
       job.blocks.pop_front();
     }
   }
+  run.chunk = std::min(run.chunk, run.count);
   actions_.push_back(SendRun{rank, run});
   pool.ranks[static_cast<std::size_t>(rank)].ledger.add(job.number, run);
   job.rank = job.rank == Job::nowhere || job.rank == rank ? rank : Job::many_ranks;

@@ -17,6 +17,7 @@ using WorkerId = std::uint32_t;
 struct Give {
   WorkerId worker;
   Run run;
+  friend bool operator==(const Give&, const Give&) = default;
 };
 /// The worker has run its share of tasks and has nothing left: let it leave, and replace it.
 struct Retire {

@@ -41,7 +41,7 @@ std::uint64_t checksum(const WireFunction& wire, const std::type_info& type) {
 }
 
 std::uint64_t checksum(const WireMember& wire, const std::type_info& type) {
-  return mix(mix(mix(wire.function.check, wire.virtual_place), wire.adjustment), hash_of(type));
+  return mix(mix(mix(checksum(wire.function, type), wire.function.check), wire.virtual_place), wire.adjustment);
 }
 
 [[noreturn]] void throw_damaged_function(const std::type_info& type) {

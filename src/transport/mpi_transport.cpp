@@ -23,8 +23,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using namespace std::chrono_literals;
 
-constexpr int packets_per_progress = 16;  // the engine has other things to look after
-constexpr auto finish_limit = 5s;         // without anything moving
+constexpr auto finish_limit = 5s;  // without anything moving
 
 std::unique_ptr<boost::mpi::communicator> own_communicator() {
   auto comm = std::make_unique<boost::mpi::communicator>(MPI_COMM_WORLD, boost::mpi::comm_duplicate);
@@ -128,9 +127,8 @@ bool MpiTransport::progress(FrameSink& sink) {
 
 bool MpiTransport::receive(FrameSink& sink) {
   bool moved = traffic_->backlog.progress(sink);
-  for (int packets = 0; packets < packets_per_progress; ++packets) {
-    const auto arrival = traffic_->inbox.take();
-    if (!arrival) break;
+  traffic_->inbox.look();
+  while (const auto arrival = traffic_->inbox.take()) {
     take_apart(*arrival, sink);
     traffic_->inbox.recycle();
     moved = true;

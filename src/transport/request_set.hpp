@@ -31,10 +31,7 @@ class RequestSet {
     int count = 0;
     const int code =
         MPI_Testsome(static_cast<int>(requests_.size()), requests_.data(), &count, indices_.data(), statuses_.data());
-    if (code == MPI_ERR_IN_STATUS) {
-      for (int i = 0; i < count; ++i) check(statuses_[static_cast<std::size_t>(i)].MPI_ERROR, "MPI_Testsome");
-    }
-    check(code, "MPI_Testsome");
+    check_some(code, count, statuses_.data());
     if (count == 0) return false;
     for (int i = 0; i < count; ++i) {
       const auto at = static_cast<std::size_t>(i);

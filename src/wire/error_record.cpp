@@ -26,6 +26,7 @@ std::string_view without_nesting(std::string_view mangled) {
   if (!mangled.starts_with(prefix) || !mangled.ends_with('E')) return mangled;
   mangled.remove_prefix(prefix.size());
   mangled.remove_suffix(1);
+  if (mangled.starts_with('K')) mangled.remove_prefix(1);  // of a const lvalue
   return mangled;
 }
 

@@ -169,6 +169,7 @@ void History::script() {
     } else {
       const std::uint64_t count = chance(0.3) ? 1 : chance(0.9) ? 1 + random(40) : 1 + random(400);
       job.tasks.resize(job.tasks.size() + count);
+      job.in_state[unsent] += count;
       job.block_ends.push_back(job.tasks.size());
       counts_.tasks += count;
       scheduler_.add_items(id, count);
@@ -186,6 +187,18 @@ void History::forget_job(JobId id) {
   }
 }
 
+void History::set_state(Job& job, TaskIndex index, State state, int rank) {
+  Task& task = job.tasks[index];
+  --job.in_state[task.state];
+  if (task.state == under_way) --job.under_way_at[static_cast<std::size_t>(task.rank)];
+  task.state = state;
+  if (rank >= 0) task.rank = rank;
+  ++job.in_state[task.state];
+  if (task.state == under_way) ++job.under_way_at[static_cast<std::size_t>(task.rank)];
+}
+
+bool History::complete(const Job& job) { return job.all_known && job.in_state[ended] == job.tasks.size(); }
+
 void History::lose_rank(int rank) {
   if (!rank_lives_[static_cast<std::size_t>(rank)]) return;
   for (const auto& [id, pool] : pools_) {
@@ -202,8 +215,10 @@ void History::lose_rank(int rank) {
     if (worker.rank == rank) worker.alive = false;
   }
   for (auto& [id, job] : jobs_) {
-    for (Task& task : job.tasks) {
-      if (task.state == State::under_way && task.rank == rank) task.state = State::waits_again;
+    for (TaskIndex index = 0; index < job.tasks.size(); ++index) {
+      Task& task = job.tasks[index];
+      if (task.worker >= 0 && workers_[task.worker].rank == rank) task.worker = -1;
+      if (task.state == under_way && task.rank == rank) set_state(job, index, waits_again);
     }
   }
   scheduler_.lose_rank(rank);
@@ -263,13 +278,13 @@ void History::handle(const Event& event) {
     }
     case What::worker_gone: {
       const Worker& worker = workers_[event.worker];
-      for (auto& [id, job] : jobs_) {
-        for (Task& task : job.tasks) {
-          if (task.worker == event.worker) task.worker = -1;
+      for (const Run& run : worker.gives) {
+        for (TaskIndex index = run.first; index < run.first + run.count; ++index) {
+          int& holder = jobs_[run.job].tasks[index].worker;
+          if (holder == event.worker) holder = -1;
         }
       }
       dealer.remove_worker(static_cast<std::uint32_t>(event.worker), worker.begun);
-      if (worker.leaving && worker.max_tasks == 0) break;
       const Pool& pool = pools_[worker.pool];
       if (!pool.live) break;
       // The new one comes at once, or the rank tells that it has fewer for a while.
@@ -372,24 +387,24 @@ void History::report(const Event& event) {
   const Job& job = jobs_[run.job];
   bool valid = job.live && run.count > 0 && run.first + run.count <= job.tasks.size();
   for (TaskIndex task = run.first; valid && task < run.first + run.count; ++task) {
-    valid = job.tasks[task].state == State::under_way && job.tasks[task].rank == event.rank;
+    valid = job.tasks[task].state == under_way && job.tasks[task].rank == event.rank;
   }
-  const bool ended = event.what == What::rank_report;
+  const bool is_end = event.what == What::rank_report;
   if (valid) {
     for (TaskIndex index = run.first; index < run.first + run.count; ++index) {
-      Task& task = jobs_[run.job].tasks[index];
-      task.state = ended || ++task.losses > job.options.retries ? State::ended : State::waits_again;
+      const bool ends = is_end || ++jobs_[run.job].tasks[index].losses > job.options.retries;
+      set_state(jobs_[run.job], index, ends ? ended : waits_again);
     }
   } else {
     ++counts_.refused;
   }
-  const bool accepted = ended
+  const bool accepted = is_end
                             ? scheduler_.finished(event.rank, run.job, run.first, run.count,
                                                   scheduler::Nanoseconds(static_cast<std::int64_t>(random(10'000'000))))
                             : scheduler_.lost(event.rank, run.job, run.first, scheduler::Loss{9, 1});
   if (accepted != valid)
     fail(std::string("the scheduler should have ") + (valid ? "accepted" : "refused") + " a report");
-  if (ended || !valid || jobs_[run.job].tasks[run.first].state != State::ended) return;
+  if (is_end || !valid || jobs_[run.job].tasks[run.first].state != ended) return;
   const auto told = std::count_if(scheduler_.actions().begin(), scheduler_.actions().end(), [&](const auto& action) {
     const auto* failed = std::get_if<scheduler::FailTask>(&action);
     return failed != nullptr && failed->job == run.job && failed->task == run.first && failed->rank == event.rank &&
@@ -404,11 +419,11 @@ void History::damage_report(int rank) {
   auto chosen = std::next(jobs_.begin(), static_cast<std::ptrdiff_t>(random(jobs_.size())));
   const Run run{chosen->first, random(60), random(5), 1};
   const Job& job = chosen->second;
-  bool under_way = job.live && run.count > 0;
-  for (TaskIndex task = run.first; under_way && task < run.first + run.count; ++task) {
-    under_way = task < job.tasks.size() && job.tasks[task].state == State::under_way && job.tasks[task].rank == rank;
+  bool is_there = job.live && run.count > 0;
+  for (TaskIndex task = run.first; is_there && task < run.first + run.count; ++task) {
+    is_there = task < job.tasks.size() && job.tasks[task].state == under_way && job.tasks[task].rank == rank;
   }
-  if (under_way) return;
+  if (is_there) return;
   if (scheduler_.finished(rank, run.job, run.first, run.count, scheduler::Nanoseconds(5)))
     fail("accepted a false report");
   if (run.count == 1 && scheduler_.lost(rank, run.job, run.first, {})) fail("accepted a false loss");
@@ -427,13 +442,10 @@ void History::drain_scheduler() {
            Event{.what = What::run_to_rank, .rank = send->rank, .pool = jobs_[send->run.job].pool, .run = send->run});
     } else if (const auto* failed = std::get_if<scheduler::FailTask>(&action)) {
       ++counts_.failed;
-      if (!jobs_[failed->job].live || jobs_[failed->job].tasks[failed->task].state != State::ended)
-        fail("a false failure");
+      if (!jobs_[failed->job].live || jobs_[failed->job].tasks[failed->task].state != ended) fail("a false failure");
     } else if (const auto* job_end = std::get_if<scheduler::EndJob>(&action)) {
       Job& job = jobs_[job_end->job];
-      const bool complete =
-          std::all_of(job.tasks.begin(), job.tasks.end(), [](const Task& task) { return task.state == State::ended; });
-      if (!job.live || !job.all_known || !complete) fail("a job ended too early or twice");
+      if (!job.live || !complete(job)) fail("a job ended too early or twice");
       job.live = false;
     } else {
       const PoolId id = std::get<scheduler::EndPool>(action).pool;
@@ -468,36 +480,30 @@ void History::check_send(const scheduler::SendRun& send) {
   const State before = job.tasks[run.first].state;
   for (TaskIndex task = run.first; task < last; ++task) {
     if (job.tasks[task].state != before) return fail("a run mixes new and lost tasks");
-    job.tasks[task].state = State::under_way;
-    job.tasks[task].rank = send.rank;
+    set_state(job, task, under_way, send.rank);
   }
-  if (before == State::waits_again) {
+  if (before == waits_again) {
     if (job.tasks[run.first].losses > 0 && counts_.ranks_lost == 0 && (run.count != 1 || run.chunk != 1)) {
       fail("a lost task was sent with others");
     }
     return;
   }
-  if (before != State::unsent) return fail("a task was sent twice");
-  if (run.first > 0 && job.tasks[run.first - 1].state == State::unsent) fail("tasks were sent out of order");
+  if (before != unsent) return fail("a task was sent twice");
+  if (run.first > 0 && job.tasks[run.first - 1].state == unsent) fail("tasks were sent out of order");
   if (run.chunk == 0 || (run.count % run.chunk != 0 && last != block_end)) fail("a chunk was cut");
   if (job.options.chunksize != 0 && run.chunk != std::min(job.options.chunksize, block_end - run.first)) {
     fail("a chunk has another size than was asked for");
   }
   for (const auto& [id, other] : jobs_) {
     if (!other.live || other.pool != job.pool) continue;
-    for (const Task& task : other.tasks) {
-      if (task.state == State::waits_again) return fail("a lost task was overtaken");
-      if (task.state == State::unsent && other.number < job.number) return fail("a job was overtaken");
-    }
+    if (other.in_state[waits_again] > 0) return fail("a lost task was overtaken");
+    if (other.in_state[unsent] > 0 && other.number < job.number) return fail("a job was overtaken");
   }
 }
 
 void History::check_ends() {
   for (const auto& [id, job] : jobs_) {
-    if (job.live && job.all_known &&
-        std::all_of(job.tasks.begin(), job.tasks.end(), [](const Task& task) { return task.state == State::ended; })) {
-      fail("EndJob is missing");
-    }
+    if (job.live && complete(job)) fail("EndJob is missing");
   }
   for (const auto& [id, pool] : pools_) {
     if (pool.live && pool.closed && std::none_of(jobs_.begin(), jobs_.end(), [pool_id = id](const auto& entry) {
@@ -513,16 +519,14 @@ void History::check_nobody_idle() {
   for (const auto& [id, pool] : pools_) {
     if (!pool.live) continue;
     bool waiting = false;
-    std::vector<int> under_way(dealers_.size(), 0);
+    std::array<int, 4> at_rank{};
     for (const auto& [job_id, job] : jobs_) {
       if (!job.live || job.pool != id) continue;
-      for (const Task& task : job.tasks) {
-        waiting = waiting || task.state == State::unsent || task.state == State::waits_again;
-        if (task.state == State::under_way) ++under_way[static_cast<std::size_t>(task.rank)];
-      }
+      waiting = waiting || job.in_state[unsent] > 0 || job.in_state[waits_again] > 0;
+      for (std::size_t rank = 0; rank < at_rank.size(); ++rank) at_rank[rank] += job.under_way_at[rank];
     }
     for (std::size_t rank = 0; waiting && rank < dealers_.size(); ++rank) {
-      if (rank_lives_[rank] && under_way[rank] < pool.workers[rank]) fail("a worker idles while tasks wait");
+      if (rank_lives_[rank] && at_rank[rank] < pool.workers[rank]) fail("a worker idles while tasks wait");
     }
   }
 }
@@ -537,9 +541,10 @@ void History::drain_dealer(int rank) {
            Event{.what = What::give, .rank = rank, .worker = static_cast<int>(give->worker), .run = give->run});
     } else if (const auto* retire = std::get_if<scheduler::Retire>(&action)) {
       Worker& worker = workers_[static_cast<int>(retire->worker)];
-      if (worker.max_tasks == 0 || worker.given != worker.max_tasks || worker.leaving)
+      if (worker.max_tasks == 0 || worker.given != worker.max_tasks || worker.retired)
         fail("retired too early or twice");
       worker.leaving = true;
+      worker.retired = true;
       ++counts_.retired;
       post(no_channel, Event{.what = What::kill, .rank = rank, .worker = static_cast<int>(retire->worker)});
     } else {
@@ -556,11 +561,12 @@ void History::check_give(int rank, const scheduler::Give& give) {
   Job& job = jobs_[give.run.job];
   if (worker.rank != rank || worker.pool != job.pool) fail("gave to a worker of another pool or rank");
   worker.given += give.run.count;
+  worker.gives.push_back(give.run);
   if (worker.max_tasks != 0 && worker.given > worker.max_tasks) fail("gave more than max_tasks");
   if (worker.leaving) fail("gave to a worker that leaves");
   for (TaskIndex index = give.run.first; index < give.run.first + give.run.count; ++index) {
     Task& task = job.tasks[index];
-    if (job.live && (task.state != State::under_way || task.rank != rank)) fail("gave a task that is not here");
+    if (job.live && (task.state != under_way || task.rank != rank)) fail("gave a task that is not here");
     if (job.live && task.worker >= 0) fail("gave a task that another worker has");
     task.worker = found->first;
   }

@@ -1,13 +1,12 @@
 // A random history of pools, jobs, deaths and cancellations, with a naive model beside it that checks every step.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <deque>
 #include <map>
 #include <memory>
-#include <optional>
 #include <random>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -37,9 +36,9 @@ class History {
   using PoolId = scheduler::PoolId;
   using TaskIndex = scheduler::TaskIndex;
 
-  enum class State { unsent, under_way, waits_again, ended };
+  enum State : std::size_t { unsent, under_way, waits_again, ended };
   struct Task {
-    State state = State::unsent;
+    State state = unsent;
     int rank = -1;
     int losses = 0;
     int worker = -1;  // in which it is; it may be in one only
@@ -50,6 +49,8 @@ class History {
     scheduler::JobOptions options;
     std::vector<Task> tasks;
     std::vector<TaskIndex> block_ends;
+    std::array<std::size_t, 4> in_state{};  // tasks, by state
+    std::array<int, 4> under_way_at{};      // tasks, by rank
     bool all_known = false, live = true, deadly = false;
     int blocks_to_come = 0;
   };
@@ -64,11 +65,11 @@ class History {
     PoolId pool = 0;
     std::uint64_t max_tasks = 0, given = 0, begun = 0;
     std::deque<scheduler::Run> queue;
-    bool running = false, alive = true, leaving = false;
+    std::vector<scheduler::Run> gives;
+    bool running = false, alive = true, leaving = false, retired = false;
     scheduler::Run done{0, 0, 0, 1};
   };
   struct Event;
-  struct Later;
 
   std::uint64_t random(std::uint64_t below);
   bool chance(double probability);
@@ -86,6 +87,8 @@ class History {
   void damage_report(int rank);
   void lose_rank(int rank);
   void forget_job(JobId id);
+  static void set_state(Job& job, TaskIndex index, State state, int rank = -1);
+  static bool complete(const Job& job);
   void drain_scheduler();
   void drain_dealer(int rank);
   void check_send(const scheduler::SendRun& send);
@@ -100,7 +103,6 @@ class History {
   std::map<PoolId, Pool> pools_;
   std::map<JobId, Job> jobs_;
   std::map<int, Worker> workers_;
-  std::set<PoolId> ended_pools_;
   std::multimap<std::uint64_t, Event> events_;
   std::map<int, std::uint64_t> last_on_channel_;
   std::uint64_t now_ = 0;

@@ -1,7 +1,7 @@
 // A cluster with a virtual clock: the real scheduler and dealers, pretended ranks, workers and delays.
 #pragma once
 
-#include <chrono>
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -63,20 +63,19 @@ class VirtualCluster {
       } else if (event.kind == Kind::task_ends) {
         end_task(event.rank, event.worker);
       } else if (event.kind == Kind::worker_reports) {
-        accepted_ += ranks_[event.rank]->dealer.finished(event.worker, event.run.job, event.run.first, event.run.count,
-                                                         Nanoseconds(event.work));
+        const bool accepted = ranks_[event.rank]->dealer.finished(event.worker, event.run.job, event.run.first,
+                                                                  event.run.count, Nanoseconds(event.work));
+        if (!accepted) continue;
         drain_dealer(event.rank);
         Event report = event;
         report.kind = Kind::rank_reports;
         post(options_.rank_delay, report);
       } else {
-        const auto start = std::chrono::steady_clock::now();
         if (scheduler_.finished(static_cast<int>(event.rank), event.run.job, event.run.first, event.run.count,
                                 Nanoseconds(event.work))) {
           finished_ += event.run.count;
           makespan_ = now_;
         }
-        cost_ += std::chrono::steady_clock::now() - start;
         ++reports_;
         drain_scheduler();
       }
@@ -96,8 +95,6 @@ class VirtualCluster {
   std::uint64_t reports() const noexcept { return reports_; }
   std::uint64_t jobs_ended() const noexcept { return jobs_ended_; }
   std::uint64_t largest_chunk() const noexcept { return largest_chunk_; }
-  /// Real time spent in the scheduler's `finished`.
-  Nanoseconds cost() const noexcept { return cost_; }
 
  private:
   enum class Kind : std::uint8_t { run_arrives, give_arrives, task_ends, worker_reports, rank_reports };
@@ -195,13 +192,11 @@ class VirtualCluster {
   std::int64_t work_ = 0;
   std::uint64_t posted_ = 0;
   std::uint64_t finished_ = 0;
-  std::uint64_t accepted_ = 0;
   std::uint64_t runs_sent_ = 0;
   std::uint64_t gives_ = 0;
   std::uint64_t reports_ = 0;
   std::uint64_t jobs_ended_ = 0;
   std::uint64_t largest_chunk_ = 0;
-  Nanoseconds cost_{0};
 };
 
 }  // namespace rankpool::simulation

@@ -110,17 +110,14 @@ function(rankpool_add_tests_for_ranks name ranks)
 endfunction()
 
 # add_compile_fail_test(NAME SOURCE MACRO REGEX): compiling SOURCE with MACRO defined must print what REGEX matches.
-# add_compile_control_test(NAME SOURCE): without any macro it must compile, or the refusals would prove nothing.
-function(rankpool_add_compile_test name source)
-  add_test(NAME ${name} COMMAND ${CMAKE_CXX_COMPILER} -std=c++20 -fsyntax-only ${ARGN}
+# add_compile_control_test(NAME SOURCE MACRO): must compile, or the refusals would prove nothing.
+function(add_compile_control_test name source macro)
+  add_test(NAME ${name} COMMAND ${CMAKE_CXX_COMPILER} -std=c++20 -fsyntax-only -D${macro}
                                 "-I$<JOIN:$<TARGET_PROPERTY:rankpool,INTERFACE_INCLUDE_DIRECTORIES>,;-I>" ${source}
            COMMAND_EXPAND_LISTS)
   set_tests_properties(${name} PROPERTIES TIMEOUT 120 LABELS compile_fail ENVIRONMENT "LC_ALL=C")
 endfunction()
 function(add_compile_fail_test name source macro regex)
-  rankpool_add_compile_test(${name} ${source} -D${macro})
+  add_compile_control_test(${name} ${source} ${macro})
   set_tests_properties(${name} PROPERTIES PASS_REGULAR_EXPRESSION "${regex}")
-endfunction()
-function(add_compile_control_test name source)
-  rankpool_add_compile_test(${name} ${source})
 endfunction()

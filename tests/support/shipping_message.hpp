@@ -1,6 +1,8 @@
 // A job of one task as bytes, and how a receiver answers it: what the tests of shipping send around.
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <exception>

@@ -6,10 +6,14 @@
 
 #include <rankpool/detail/dispatch.hpp>
 
+namespace rankpool::test {
 namespace {
 double local_function(double x) { return x + 1000; }
 auto local_lambda = [](double x) { return x + 2000; };
 }  // namespace
+}  // namespace rankpool::test
+
+using namespace rankpool::test;
 
 void encode_other_function(rankpool::detail::Buffer& callable) {
   rankpool::detail::encode_callable<double (*)(double), std::tuple<double>, true>(callable, &local_function);

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -188,7 +189,8 @@ class Shipping : public testing::Test {
 };
 
 TEST_F(Shipping, TheOtherProcessHasItsCodeElsewhere) {
-  EXPECT_NE(call([] { return address_of_heavy(); }), address_of_heavy()) << "is this a position-independent executable?";
+  EXPECT_NE(call([] { return address_of_heavy(); }), address_of_heavy())
+      << "is this a position-independent executable?";
   EXPECT_EQ(call([] { return shipping::program_build_id(); }), shipping::program_build_id());
 }
 
@@ -263,7 +265,8 @@ TEST_F(Shipping, Libraries) {
 TEST_F(Shipping, ResultsAndErrors) {
   call([](double) {}, 1.0);
   EXPECT_TRUE(call([](int x) { return x > 0; }, 1));
-  EXPECT_EQ(call([](int n) { return std::vector<bool>(static_cast<std::size_t>(n), true); }, 11), std::vector<bool>(11, true));
+  EXPECT_EQ(call([](int n) { return std::vector<bool>(static_cast<std::size_t>(n), true); }, 11),
+            std::vector<bool>(11, true));
   EXPECT_EQ(call([](int n) { return std::vector<std::string>(static_cast<std::size_t>(n), "x"); }, 3).size(), 3u);
   EXPECT_THROW(call([](int x) { return std::vector<int>(3).at(static_cast<std::size_t>(x)); }, 9), std::out_of_range);
   EXPECT_THROW(call([](int) -> int { throw 42; }, 9), RemoteError);
@@ -319,7 +322,8 @@ TEST_F(Shipping, TheSenderRefusesWhatIsNoFunction) {
   using Pointer = double (*)(double);
   EXPECT_THROW(make_call(reinterpret_cast<Pointer>(0x1234), 1.0), UnknownFunction);
   EXPECT_THROW(make_call(reinterpret_cast<Pointer>(&data), 1.0), UnknownFunction);
-  EXPECT_THROW(make_call(reinterpret_cast<Pointer>(reinterpret_cast<std::uintptr_t>(&heavy) + 1), 1.0), UnknownFunction);
+  EXPECT_THROW(make_call(reinterpret_cast<Pointer>(reinterpret_cast<std::uintptr_t>(&heavy) + 1), 1.0),
+               UnknownFunction);
   EXPECT_THROW(make_call(static_cast<Pointer>(nullptr), 1.0), UnknownFunction);
   double (Account::*none)(double) const = nullptr;
   EXPECT_THROW(make_call(none, Account{}, 1.0), UnknownFunction);

@@ -1,7 +1,7 @@
 // How a callable becomes bytes and is made again.
 #pragma once
 
-#include <cstring>
+#include <bit>
 #include <functional>
 #include <tuple>
 #include <type_traits>
@@ -44,11 +44,9 @@ void require_callable_pointer(bool is_null, const std::type_info& type);
 template <class Out, class F>
 void save_callable(Out& out, const F& f) {
   if constexpr (MemberFunctionPointer<F>) {
-    MemberWords words;
-    static_assert(sizeof words == sizeof f, "only the Itanium C++ ABI is supported");
-    std::memcpy(&words, &f, sizeof words);
+    static_assert(sizeof(MemberWords) == sizeof(F), "rankpool: only the Itanium C++ ABI is supported");
     require_callable_pointer(f == nullptr, typeid(F));
-    const WireMember wire = encode_member(words, typeid(F));
+    const WireMember wire = encode_member(std::bit_cast<MemberWords>(f), typeid(F));
     out.buffer().append(&wire, sizeof wire);
   } else if constexpr (!Stateless<F>) {
     if constexpr (FunctionPointer<F>) require_callable_pointer(f == nullptr, typeid(F));
@@ -61,10 +59,7 @@ F make_callable(In& in) {
   if constexpr (MemberFunctionPointer<F>) {
     WireMember wire;
     in.reader().read(&wire, sizeof wire);
-    const MemberWords words = decode_member(wire, typeid(F));
-    F f;
-    std::memcpy(&f, &words, sizeof f);
-    return f;
+    return std::bit_cast<F>(decode_member(wire, typeid(F)));
   } else if constexpr (Stateless<F>) {
     return F{};
   } else if constexpr (FunctionPointer<F>) {

@@ -38,6 +38,16 @@ concept HoldsReference = std::is_class_v<T> && std::is_trivially_copyable_v<T> &
 template <class T>
 consteval void require_sendable();
 
+/// Explains the first of several types that cannot be sent.
+template <class First, class... Rest>
+consteval void require_sendable_parts() {
+  if constexpr (!is_sendable<First>() || sizeof...(Rest) == 0) {
+    require_sendable<First>();
+  } else {
+    require_sendable_parts<Rest...>();
+  }
+}
+
 /// Finds the part of a std type that cannot be sent.
 template <class T>
 struct Parts {
@@ -45,7 +55,7 @@ struct Parts {
 };
 template <template <class...> class C, class... Part>
 struct Parts<C<Part...>> {
-  static consteval void require() { (require_sendable<Part>(), ...); }
+  static consteval void require() { require_sendable_parts<Part...>(); }
 };
 template <class E, std::size_t n>
 struct Parts<std::array<E, n>> {
