@@ -1,5 +1,6 @@
 #include <rankpool/run.hpp>
 
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -125,6 +126,14 @@ int run_program(const std::function<int(int, char**)>& program, int argc, char**
   return status;
 }
 
+/// Each child costs its engine two descriptors, and each large payload under way one.
+void allow_many_descriptors() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 [[noreturn]] void leave_job(const std::exception_ptr& error) {
   std::fprintf(stderr, "rankpool: the engine of this rank has failed, so the job ends: %s\n", describe(error).c_str());
   std::_Exit(1);  // mpirun ends the other ranks; MPI_Finalize would wait for them
@@ -140,6 +149,7 @@ int run(int argc, char** argv, const std::function<int(int, char**)>& program, c
     throw std::logic_error("rankpool::run was called twice: it may be called once in a process, from main()");
   try {
     const engine::StartOptions start = client::read_launch(options);
+    allow_many_descriptors();
     link::RankPage page = link::RankPage::create();
     worker::Zygote zygote = worker::Zygote::start(*page, &client::child_main, client::affinity_holder());
     if (client::is_worker_rank()) {

@@ -59,16 +59,22 @@ bool Children::progress() {
 
   if (const std::uint32_t events = page_.zygote_events.load(std::memory_order_acquire); events != events_seen_) {
     events_seen_ = events;
-    worker::ZygoteEvent event;
-    while (zygote_.next_event(event)) {
-      moved = true;
-      const auto found = children_.find(event.link_id);
-      if (found == children_.end()) continue;
-      if (event.what == worker::ZygoteEvent::What::forked) {
-        found->second->pid = event.pid;
-      } else {
-        ended(event);
-      }
+    moved |= read_zygote();
+  }
+  return moved;
+}
+
+bool Children::read_zygote() {
+  bool moved = false;
+  worker::ZygoteEvent event;
+  while (zygote_ && zygote_.next_event(event)) {
+    moved = true;
+    const auto found = children_.find(event.link_id);
+    if (found == children_.end()) continue;
+    if (event.what == worker::ZygoteEvent::What::forked) {
+      found->second->pid = event.pid;
+    } else {
+      ended(event);
     }
   }
   return moved;

@@ -46,6 +46,8 @@ class Children {
 
   /// Reads all ports and the zygote's reports, a bounded amount of each. True if anything moved.
   bool progress();
+  /// @throws std::system_error if the zygote is gone, which cannot say so itself
+  void check_zygote() { read_zygote(); }
   /// Sends what was kept and wakes whom something was sent.
   bool flush();
   bool pending() const;
@@ -60,6 +62,7 @@ class Children {
     bool is_client = false;  // has spoken to somebody beyond its engine
   };
   bool read(std::uint32_t link, Child& child, int limit);
+  bool read_zygote();
   void ended(const worker::ZygoteEvent& event);
 
   worker::Zygote zygote_;

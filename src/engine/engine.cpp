@@ -10,6 +10,7 @@ using wire::Kind;
 
 constexpr int looks_before_sleep = 200;
 constexpr auto longest_sleep = std::chrono::milliseconds(20);  // bounds what a lost wake-up could cost
+constexpr unsigned rests_between_checks = 50;                  // a zygote that was killed cannot ring
 constexpr auto short_sleep = std::chrono::microseconds(100);   // while MPI still has something of ours to move
 
 void relax() {
@@ -35,11 +36,11 @@ void Engine::run() {
   while (!leaving_ || ranks_to_leave_ > 0) {
     if (turn()) {
       looks = 0;
-    } else if (++looks < looks_before_sleep && core_is_free()) {
+    } else if (looks < looks_before_sleep && core_is_free()) {
+      ++looks;  // only after something has moved: more may follow at once
       relax();
     } else {
       rest();
-      looks = 0;
     }
   }
   if (transport_) {
@@ -63,6 +64,7 @@ void Engine::rest() {
   const bool quiet = !transport_ || transport_->quiet();
   page_->bell.wait([this] { return !mailbox_.empty() || children_.pending() || (transport_ && transport_->pending()); },
                    quiet ? longest_sleep : std::chrono::nanoseconds(short_sleep));
+  if (++rests_ % rests_between_checks == 0) children_.check_zygote();
 }
 
 bool Engine::core_is_free() const {

@@ -47,6 +47,7 @@ class Engine final : public Router, private transport::FrameSink {
   std::optional<PoolMaster> master_;  // rank 0
   int ranks_to_leave_ = 0;            // rank 0, after shutdown: ranks that have not said bye
   bool leaving_ = false;
+  unsigned rests_ = 0;
 };
 
 }  // namespace rankpool::engine

@@ -1,4 +1,5 @@
-// Values that cannot be written or read again, wherever that shows: it costs the task that they belong to, and nobody hangs.
+// Values that cannot be written or read again, wherever that shows: it costs the task that they belong to, and nobody
+// hangs.
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -32,10 +33,10 @@ struct Parcel {
 
   template <class Archive>
   void serialize(Archive& archive, unsigned) {
-    archive & number & flaw;
+    archive& number& flaw;
     show(Archive::is_saving::value ? Flaw::throws_when_written : Flaw::throws_when_read,
          Archive::is_saving::value ? Flaw::dies_when_written : Flaw::dies_when_read);
-    archive & content;
+    archive& content;
   }
   bool operator==(const Parcel&) const = default;
 
@@ -60,8 +61,8 @@ struct Unbalanced {
   int number = 0;
   template <class Archive>
   void serialize(Archive& archive, unsigned) {
-    archive & number;
-    if constexpr (Archive::is_saving::value) archive & number;
+    archive& number;
+    if constexpr (Archive::is_saving::value) archive& number;
   }
 };
 /// Which reads more than it writes.
@@ -69,8 +70,8 @@ struct Greedy {
   int number = 0;
   template <class Archive>
   void serialize(Archive& archive, unsigned) {
-    archive & number;
-    if constexpr (Archive::is_loading::value) archive & number;
+    archive& number;
+    if constexpr (Archive::is_loading::value) archive& number;
   }
 };
 
@@ -80,7 +81,7 @@ struct BadFunctor {
   int operator()(int i) const { return i; }
   template <class Archive>
   void serialize(Archive& archive, unsigned) {
-    archive & parcel;
+    archive& parcel;
   }
 };
 
@@ -118,7 +119,8 @@ constexpr std::array<std::size_t, 3> chunksizes{0, 1, 7};
 
 TEST_F(BadInput, an_argument_that_cannot_be_written_throws_in_the_caller) {
   for (const std::size_t chunksize : chunksizes) {
-    const Failure failure([&] { pool.map(number_of, parcels_with(Flaw::throws_when_written), {.chunksize = chunksize}); });
+    const Failure failure(
+        [&] { pool.map(number_of, parcels_with(Flaw::throws_when_written), {.chunksize = chunksize}); });
     EXPECT_EQ(failure.what(), "parcel 5 has burst") << "chunksize " << chunksize;
     EXPECT_TRUE(failure.is<std::runtime_error>()) << failure;
     EXPECT_FALSE(failure.is<rp::RemoteInfo>()) << "it was thrown here: " << failure;
@@ -132,7 +134,8 @@ TEST_F(BadInput, an_argument_that_cannot_be_written_throws_in_the_caller) {
 TEST_F(BadInput, an_argument_that_cannot_be_read_fails_its_task) {
   for (const std::size_t chunksize : chunksizes)
     expect_serialization_error(
-        Failure([&] { pool.map(number_of, parcels_with(Flaw::throws_when_read), {.chunksize = chunksize}); }), "parcel 5 has burst");
+        Failure([&] { pool.map(number_of, parcels_with(Flaw::throws_when_read), {.chunksize = chunksize}); }),
+        "parcel 5 has burst");
   expect_that_the_pool_is_well();
 }
 
@@ -140,8 +143,11 @@ TEST_F(BadInput, an_argument_that_cannot_be_read_fails_its_task_alone) {
   const support::Scratch scratch;
   for (const std::size_t chunksize : chunksizes) {
     const std::string log = scratch.file(std::to_string(chunksize));
-    const auto report = [](const std::string& file, const Parcel& parcel) { support::add_line(file, std::to_string(parcel.number)); };
-    EXPECT_THROW(pool.map(rp::partial(report, log), parcels_with(Flaw::throws_when_read), {.chunksize = chunksize}), rp::SerializationError);
+    const auto report = [](const std::string& file, const Parcel& parcel) {
+      support::add_line(file, std::to_string(parcel.number));
+    };
+    EXPECT_THROW(pool.map(rp::partial(report, log), parcels_with(Flaw::throws_when_read), {.chunksize = chunksize}),
+                 rp::SerializationError);
     std::vector<long> ran = support::numbers_of(log);
     std::sort(ran.begin(), ran.end());
     std::vector<long> expected;
@@ -163,7 +169,8 @@ TEST_F(BadInput, an_argument_that_kills_its_reader_is_a_lost_worker) {
 TEST_F(BadInput, arguments_that_read_other_than_they_write) {
   const Failure left_over([&] { pool.map([](const Unbalanced& u) { return u.number; }, std::vector<Unbalanced>(3)); });
   EXPECT_TRUE(left_over.is<rp::SerializationError>()) << left_over;
-  const Failure too_short([&] { pool.map([](const Greedy& g) { return g.number; }, std::vector<Greedy>(3), {.chunksize = 3}); });
+  const Failure too_short(
+      [&] { pool.map([](const Greedy& g) { return g.number; }, std::vector<Greedy>(3), {.chunksize = 3}); });
   EXPECT_TRUE(too_short.is<rp::SerializationError>()) << too_short;
   expect_that_the_pool_is_well();
 }
@@ -189,14 +196,16 @@ TEST_F(BadInput, a_callable_that_cannot_be_read_fails_the_job) {
 TEST_F(BadInput, a_result_that_cannot_be_written_fails_its_task) {
   for (const std::size_t chunksize : chunksizes)
     expect_serialization_error(
-        Failure([&] { pool.map(MakeFifthBad{Flaw::throws_when_written}, numbers(20), {.chunksize = chunksize}); }), "parcel 5 has burst");
+        Failure([&] { pool.map(MakeFifthBad{Flaw::throws_when_written}, numbers(20), {.chunksize = chunksize}); }),
+        "parcel 5 has burst");
   expect_that_the_pool_is_well();
 }
 
 TEST_F(BadInput, a_result_that_cannot_be_read_fails_its_task) {
   for (const std::size_t chunksize : chunksizes)
     expect_serialization_error(
-        Failure([&] { pool.map(MakeFifthBad{Flaw::throws_when_read}, numbers(20), {.chunksize = chunksize}); }), "parcel 5 has burst");
+        Failure([&] { pool.map(MakeFifthBad{Flaw::throws_when_read}, numbers(20), {.chunksize = chunksize}); }),
+        "parcel 5 has burst");
   expect_that_the_pool_is_well();
 }
 

@@ -50,7 +50,8 @@ int run_busy(int argc, char** argv, void (*end)()) {
     const auto outer = pool.map_async(rp::partial(be_busy, log), std::vector<int>{0, 1, 0, 1}, {.chunksize = 1});
     const auto inner = other.apply_async(be_busy, log, 1);
     const auto queued = pool.map_async(support::sleep_for_ever, std::vector<int>(10000));
-    if (!support::eventually([&] { return support::lines_of(log).size() >= 3; })) std::cout << "never got busy\n" << std::flush;
+    if (!support::eventually([&] { return support::lines_of(log).size() >= 3; }))
+      std::cout << "never got busy\n" << std::flush;
     end();
   });
 }
@@ -62,10 +63,10 @@ const SmallProgram by_exit("by_exit", [](int argc, char** argv) { return run_bus
 const SmallProgram by_quick_exit("by_quick_exit", [](int argc, char** argv) {
   return run_busy(argc, argv, [] { std::quick_exit(4); });
 });
-const SmallProgram by_underscore_exit("by_underscore_exit", [](int argc, char** argv) {
-  return run_busy(argc, argv, [] { ::_exit(4); });
-});
-const SmallProgram by_abort("by_abort", [](int argc, char** argv) { return run_busy(argc, argv, [] { std::abort(); }); });
+const SmallProgram by_underscore_exit("by_underscore_exit",
+                                      [](int argc, char** argv) { return run_busy(argc, argv, [] { ::_exit(4); }); });
+const SmallProgram by_abort("by_abort",
+                            [](int argc, char** argv) { return run_busy(argc, argv, [] { std::abort(); }); });
 const SmallProgram by_kill("by_kill", [](int argc, char** argv) {
   return run_busy(argc, argv, [] { support::die_by(SIGKILL); });
 });
@@ -133,7 +134,8 @@ TEST_F(Leftovers, none_of_a_program_that_crashes) {
 TEST_F(Leftovers, none_of_a_program_that_is_ended_from_outside) {
   for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGKILL}) {
     support::Started program("waits");
-    ASSERT_TRUE(support::eventually([&] { return program.out().find("ready") != std::string::npos; })) << program.wait();
+    ASSERT_TRUE(support::eventually([&] { return program.out().find("ready") != std::string::npos; }))
+        << program.wait();
     program.signal(signal);
     const Ended ended = program.wait();
     EXPECT_NE(ended.status, 0) << "signal " << signal << ": " << ended;
@@ -214,7 +216,7 @@ TEST_F(Leftovers, no_memory_of_big_payloads) {
   rp::Pool pool(2);
   const auto echo = [](std::vector<double> block) { return block; };
   const std::vector<double> block(1u << 19, 1.5);  // 4 MiB
-  const auto shared_memory = [] {  // of this process, in mappings
+  const auto shared_memory = [] {                  // of this process, in mappings
     std::size_t count = 0;
     for (const std::string& line : support::lines_of("/proc/self/maps"))
       if (line.find("memfd:") != std::string::npos || line.find("/dev/shm/rankpool") != std::string::npos) ++count;

@@ -36,7 +36,7 @@ struct Expected {
 };
 const std::vector<Expected>& every_death() {
   static const std::vector<Expected> all{
-      {Death::underscore_exit, {}, 5}, {Death::exit, {}, 6},     {Death::abort, SIGABRT, {}},
+      {Death::underscore_exit, {}, 5},          {Death::exit, {}, 6},       {Death::abort, SIGABRT, {}},
       {Death::segmentation_fault, SIGSEGV, {}}, {Death::kill, SIGKILL, {}}, {Death::terminate, SIGABRT, {}},
   };
   return all;
@@ -63,7 +63,7 @@ struct Logged {
   }
   template <class Archive>
   void serialize(Archive& archive, unsigned) {
-    archive & log & victim & how;
+    archive& log& victim& how;
   }
 };
 
@@ -132,12 +132,15 @@ TEST_F(WorkerDeath, costs_that_task_alone) {
   for (const std::size_t chunksize : {1u, 10u, 0u, 100u}) {
     for (const int victim : {0, 37, 99}) {
       const std::string log = scratch_.file(std::to_string(chunksize) + "." + std::to_string(victim));
-      const Failure failure([&] { pool.map(Logged{log, victim, Death::underscore_exit}, std::views::iota(0, 100), {.chunksize = chunksize}); });
+      const Failure failure([&] {
+        pool.map(Logged{log, victim, Death::underscore_exit}, std::views::iota(0, 100), {.chunksize = chunksize});
+      });
       const auto* const lost = failure.as<rp::WorkerLost>();
       ASSERT_NE(lost, nullptr) << "chunksize " << chunksize << ", victim " << victim << ": " << failure;
       EXPECT_EQ(lost->task_index(), std::optional<std::size_t>(victim));
       EXPECT_EQ(lost->attempts(), 1);
-      EXPECT_EQ(sorted_numbers_of(log), zero_to(100)) << "all have run, each once; chunksize " << chunksize << ", victim " << victim;
+      EXPECT_EQ(sorted_numbers_of(log), zero_to(100))
+          << "all have run, each once; chunksize " << chunksize << ", victim " << victim;
     }
   }
   expect_that_the_pool_is_well(pool);
@@ -195,7 +198,8 @@ TEST_F(WorkerDeath, with_a_big_argument_or_result_on_the_way) {
   std::vector<rp::AsyncResult<std::string>> results;
   for (int i = 0; i < 6; ++i) results.push_back(pool.apply_async(task, big[static_cast<std::size_t>(i)], i));
   for (int i = 0; i < 6; ++i) {
-    const Failure failure([&] { EXPECT_TRUE(results[static_cast<std::size_t>(i)].get() == big[static_cast<std::size_t>(i)]); });
+    const Failure failure(
+        [&] { EXPECT_TRUE(results[static_cast<std::size_t>(i)].get() == big[static_cast<std::size_t>(i)]); });
     EXPECT_EQ(failure.is<rp::WorkerLost>(), i % 2 == 1) << failure;
   }
 }
@@ -260,7 +264,8 @@ TEST_F(WorkerDeath, retries_save_a_whole_map) {
       if (i % 25 == 7) die_at_first(files + std::to_string(i), 2);
       return i;
     };
-    const std::vector<int> results = pool.map(rp::partial(task, prefix), std::views::iota(0, 100), {.chunksize = chunksize});
+    const std::vector<int> results =
+        pool.map(rp::partial(task, prefix), std::views::iota(0, 100), {.chunksize = chunksize});
     for (int i = 0; i < 100; ++i) EXPECT_EQ(results[static_cast<std::size_t>(i)], i);
   }
 }
@@ -333,7 +338,8 @@ TEST_F(WorkerDeath, every_worker_over_and_over_with_retries_costs_nothing) {
   const std::vector<long> expected = zero_to(60);
   for (int round = 0; round < 15; ++round) {
     const std::string log = scratch_.file(std::to_string(round));
-    const auto results = pool.map_async(rp::partial(log_pid_and_nap, log), std::views::iota(0, 60), {.chunksize = static_cast<std::size_t>(round % 4)});
+    const auto results = pool.map_async(rp::partial(log_pid_and_nap, log), std::views::iota(0, 60),
+                                        {.chunksize = static_cast<std::size_t>(round % 4)});
     ASSERT_TRUE(support::eventually([&] { return support::lines_of(log).size() >= 5; })) << "round " << round;
     const std::vector<long> pids = support::numbers_of(log);
     for (const long pid : std::set<long>(pids.begin(), pids.end())) ::kill(static_cast<int>(pid), SIGKILL);
@@ -381,7 +387,8 @@ TEST_F(WorkerDeath, right_before_the_end) {
 TEST_F(WorkerDeath, of_one_pool_is_not_that_of_another) {
   rp::Pool healthy(1);
   const int pid = healthy.apply(support::own_pid);
-  const rp::AsyncResult<std::vector<int>> work = healthy.map_async(support::own_pid_for, std::vector<int>(200), {.chunksize = 1});
+  const rp::AsyncResult<std::vector<int>> work =
+      healthy.map_async(support::own_pid_for, std::vector<int>(200), {.chunksize = 1});
   rp::Pool sick(1);
   for (int i = 0; i < 10; ++i) EXPECT_THROW(sick.apply(support::die, Death::abort), rp::WorkerLost);
   EXPECT_EQ(work.get(), std::vector<int>(200, pid));

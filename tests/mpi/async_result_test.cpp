@@ -130,7 +130,11 @@ TEST_F(Async, a_result_of_nothing) {
   result.get();
   result.get(0s);
   EXPECT_TRUE(result.successful());
-  rp::AsyncResult<void> many = pool.map_async([](int i) { if (i == 2) throw std::out_of_range("two"); }, std::vector<int>{1, 2, 3});
+  rp::AsyncResult<void> many = pool.map_async(
+      [](int i) {
+        if (i == 2) throw std::out_of_range("two");
+      },
+      std::vector<int>{1, 2, 3});
   EXPECT_THROW(many.get(), std::out_of_range);
 }
 
@@ -227,7 +231,9 @@ TEST_F(Async, callbacks_come_for_errors_and_many_results) {
     reports.add(std::to_string(done.get().size()) + " results");
   });
   EXPECT_EQ(reports.wait_for(2).back(), "3 results");
-  pool.map_async(square, std::vector<long>()).on_done([&](auto done) { reports.add(done.get().empty() ? "none" : "some?"); });
+  pool.map_async(square, std::vector<long>()).on_done([&](auto done) {
+    reports.add(done.get().empty() ? "none" : "some?");
+  });
   EXPECT_EQ(reports.wait_for(3).back(), "none");
 }
 
@@ -268,7 +274,9 @@ TEST_F(Async, a_callback_may_use_the_pool) {
   Reports reports;
   pool.apply_async(square, 3L).on_done([&](rp::AsyncResult<long> done) {
     const long again = pool.apply(square, done.get());
-    pool.apply_async(square, again).on_done([&](rp::AsyncResult<long> last) { reports.add(std::to_string(last.get())); });
+    pool.apply_async(square, again).on_done([&](rp::AsyncResult<long> last) {
+      reports.add(std::to_string(last.get()));
+    });
   });
   EXPECT_EQ(reports.wait_for(1), Texts{"6561"});
 }
@@ -289,7 +297,9 @@ TEST_F(Async, callbacks_of_many_results) {
 TEST_F(Async, a_callback_can_be_only_movable) {
   Reports reports;
   auto kept = std::make_unique<std::string>("moved");
-  held_task().on_done([&reports, text = std::move(kept)](rp::AsyncResult<int> done) { reports.add(*text + std::to_string(done.get())); });
+  held_task().on_done([&reports, text = std::move(kept)](rp::AsyncResult<int> done) {
+    reports.add(*text + std::to_string(done.get()));
+  });
   open();
   EXPECT_EQ(reports.wait_for(1), Texts{"moved7"});
 }
@@ -297,14 +307,13 @@ TEST_F(Async, a_callback_can_be_only_movable) {
 // ---- several things at once
 
 TEST_F(Async, map_async_runs_beside_the_program) {
-  const rp::AsyncResult<std::vector<int>> result = pool.map_async(
-      rp::partial(
-          [](const std::string& gate, int i) {
-            support::wait_for_file(gate);
-            return i;
-          },
-          gate_),
-      std::vector<int>{1, 2, 3});
+  const rp::AsyncResult<std::vector<int>> result = pool.map_async(rp::partial(
+                                                                      [](const std::string& gate, int i) {
+                                                                        support::wait_for_file(gate);
+                                                                        return i;
+                                                                      },
+                                                                      gate_),
+                                                                  std::vector<int>{1, 2, 3});
   EXPECT_FALSE(result.wait_for(10ms));
   rp::Pool other(1);
   EXPECT_EQ(other.apply(square, 5L), 25) << "other pools go on";

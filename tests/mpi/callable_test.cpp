@@ -48,7 +48,7 @@ struct Shape {
   std::string label;
   template <class Archive>
   void serialize(Archive& archive, unsigned) {
-    archive & label;
+    archive& label;
   }
 };
 struct Circle : Shape {
@@ -66,7 +66,7 @@ class Lookup {
   friend class boost::serialization::access;
   template <class Archive>
   void serialize(Archive& archive, unsigned) {
-    archive & words_;
+    archive& words_;
   }
   std::vector<std::string> words_;
 };
@@ -111,7 +111,8 @@ TEST_F(Callables, functions) {
 TEST_F(Callables, function_pointers_chosen_at_run_time) {
   const std::array<int (*)(int), 5> functions{callable_test_global, in_no_name, times<7>, doubled, negated};
   const std::array<Numbers, 5> expected{{{2, 3, 4}, {4, 5, 6}, {7, 14, 21}, {2, 4, 6}, {-1, -2, -3}}};
-  for (std::size_t i = 0; i < functions.size(); ++i) EXPECT_EQ(pool.map(functions[i], input), expected[i]) << "function " << i;
+  for (std::size_t i = 0; i < functions.size(); ++i)
+    EXPECT_EQ(pool.map(functions[i], input), expected[i]) << "function " << i;
 }
 
 TEST_F(Callables, function_pointers_as_data) {
@@ -143,14 +144,16 @@ TEST_F(Callables, lambdas_without_captures) {
 }
 
 TEST_F(Callables, lambdas_with_captures) {
-  for (int factor = 0; factor < 4; ++factor) EXPECT_EQ(map([factor](int i) { return factor * i; }), (Numbers{factor, 2 * factor, 3 * factor}));
+  for (int factor = 0; factor < 4; ++factor)
+    EXPECT_EQ(map([factor](int i) { return factor * i; }), (Numbers{factor, 2 * factor, 3 * factor}));
   const std::array<int, 4> table{10, 20, 30, 40};
   const Account account{100, 1};
   EXPECT_EQ(map([=](int i) { return table[static_cast<std::size_t>(i)] + account.balance; }), (Numbers{120, 130, 140}));
 }
 
 TEST_F(Callables, two_lambdas_of_one_line_are_told_apart) {
-  const auto first = [](int i) { return i + 100; }; const auto second = [](int i) { return i + 200; };
+  const auto first = [](int i) { return i + 100; };
+  const auto second = [](int i) { return i + 200; };
   EXPECT_EQ(pool.map(first, input), (Numbers{101, 102, 103}));
   EXPECT_EQ(pool.map(second, input), (Numbers{201, 202, 203}));
 }
@@ -165,7 +168,8 @@ TEST_F(Callables, members) {
   EXPECT_EQ(pool.apply(&Account::with_interest, Account{50, 1}, 10), 55);
   Circle circle;
   circle.label = "c";
-  EXPECT_EQ(pool.map(&Shape::name, std::vector<Circle>(2, circle)), (std::vector<std::string>(2, "circle c"))) << "a virtual one";
+  EXPECT_EQ(pool.map(&Shape::name, std::vector<Circle>(2, circle)), (std::vector<std::string>(2, "circle c")))
+      << "a virtual one";
 }
 
 TEST_F(Callables, functors) {
@@ -173,26 +177,32 @@ TEST_F(Callables, functors) {
   EXPECT_EQ(pool.map(std::negate<int>(), input), (Numbers{-1, -2, -3}));
   EXPECT_EQ(pool.starmap(std::plus<>(), std::vector<std::pair<int, int>>{{1, 2}, {3, 4}}), (Numbers{3, 7}));
   const Lookup lookup({"zero", "one", std::string(3000, 'x')});
-  EXPECT_EQ(pool.map(lookup, std::vector<std::size_t>{2, 0}), (std::vector<std::string>{std::string(3000, 'x'), "zero"}));
+  EXPECT_EQ(pool.map(lookup, std::vector<std::size_t>{2, 0}),
+            (std::vector<std::string>{std::string(3000, 'x'), "zero"}));
   rp::Pool single(1);
-  EXPECT_EQ(single.map(Counter(), input, {.chunksize = 1}), (Numbers{1, 2, 3})) << "a worker keeps the functor for the job";
+  EXPECT_EQ(single.map(Counter(), input, {.chunksize = 1}), (Numbers{1, 2, 3}))
+      << "a worker keeps the functor for the job";
   EXPECT_EQ(single.map(Counter(), input), (Numbers{1, 2, 3})) << "and only for that";
 }
 
 TEST_F(Callables, partial) {
   const std::vector<double> weights{1, 10, 100};
-  EXPECT_EQ(pool.map(rp::partial(dot, weights), std::vector<std::vector<double>>{{1, 2, 3}, {0, 0, 1}}), (std::vector<double>{321, 100}));
+  EXPECT_EQ(pool.map(rp::partial(dot, weights), std::vector<std::vector<double>>{{1, 2, 3}, {0, 0, 1}}),
+            (std::vector<double>{321, 100}));
   const auto greet = [](const std::string& greeting, const std::string& name, int times) {
     return greeting + " " + name + std::string(static_cast<std::size_t>(times), '!');
   };
   const std::vector<std::pair<std::string, int>> names{{"Ada", 1}, {"Alan", 2}};
   EXPECT_EQ(pool.starmap(rp::partial(greet, "hello"), names), (std::vector<std::string>{"hello Ada!", "hello Alan!!"}));
-  EXPECT_EQ(pool.map(rp::partial(rp::partial(greet, "hi"), "Grace"), Numbers{0, 3}), (std::vector<std::string>{"hi Grace", "hi Grace!!!"}));
+  EXPECT_EQ(pool.map(rp::partial(rp::partial(greet, "hi"), "Grace"), Numbers{0, 3}),
+            (std::vector<std::string>{"hi Grace", "hi Grace!!!"}));
   EXPECT_EQ(pool.map(rp::partial(&Account::with_interest, Account{200, 1}), Numbers{5, 50}), (Numbers{210, 300}));
   EXPECT_EQ(pool.map(rp::partial(std::plus<>(), 40), Numbers{2, 3}), (Numbers{42, 43}));
   EXPECT_EQ(pool.apply(rp::partial(greet, "hey", "you", 1)), "hey you!");
   const int captured = 3;
-  EXPECT_EQ(pool.map(rp::partial([captured](const std::vector<int>& v, int i) { return v.back() * captured + i; }, Numbers{1, 2}), input),
+  EXPECT_EQ(pool.map(rp::partial([captured](const std::vector<int>& v, int i) { return v.back() * captured + i; },
+                                 Numbers{1, 2}),
+                     input),
             (Numbers{7, 8, 9}));
 }
 

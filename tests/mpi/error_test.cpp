@@ -72,7 +72,7 @@ class OutOfInk : public std::runtime_error {
   friend class boost::serialization::access;
   template <class Archive>
   void serialize(Archive& archive, unsigned) {
-    archive & colour_;
+    archive& colour_;
   }
   std::string colour_;
 };
@@ -83,20 +83,34 @@ const bool registered = (rp::register_exception<OutOfInk>(), true);
 // ---- types
 
 TEST_F(Errors, standard_ones_arrive_as_themselves) {
-  expect_itself<std::invalid_argument>(pool, [](int) { throw std::invalid_argument("text"); }, "std::invalid_argument");
-  expect_itself<std::domain_error>(pool, [](int) { throw std::domain_error("text"); }, "std::domain_error");
-  expect_itself<std::length_error>(pool, [](int) { throw std::length_error("text"); }, "std::length_error");
-  expect_itself<std::out_of_range>(pool, [](int) { throw std::out_of_range("text"); }, "std::out_of_range");
-  expect_itself<std::logic_error>(pool, [](int) { throw std::logic_error("text"); }, "std::logic_error");
-  expect_itself<std::range_error>(pool, [](int) { throw std::range_error("text"); }, "std::range_error");
-  expect_itself<std::overflow_error>(pool, [](int) { throw std::overflow_error("text"); }, "std::overflow_error");
-  expect_itself<std::underflow_error>(pool, [](int) { throw std::underflow_error("text"); }, "std::underflow_error");
-  expect_itself<std::bad_alloc>(pool, [](int) { throw std::bad_alloc(); }, "std::bad_alloc");
-  expect_itself<std::bad_optional_access>(pool, [](int) { std::optional<int>().value(); }, "std::bad_optional_access");
-  expect_itself<std::bad_variant_access>(pool, [](int) { std::get<1>(std::variant<int, char>(1)); }, "std::bad_variant_access");
-  expect_itself<std::bad_any_cast>(pool, [](int) { std::any_cast<int>(std::any()); }, "std::bad_any_cast");
-  expect_itself<std::out_of_range>(pool, [](int i) { return std::vector<int>{1}.at(static_cast<std::size_t>(i)); }, "std::out_of_range");
-  expect_itself<std::invalid_argument>(pool, [](int) { return std::stoi("x"); }, "std::invalid_argument");
+  expect_itself<std::invalid_argument>(
+      pool, [](int) { throw std::invalid_argument("text"); }, "std::invalid_argument");
+  expect_itself<std::domain_error>(
+      pool, [](int) { throw std::domain_error("text"); }, "std::domain_error");
+  expect_itself<std::length_error>(
+      pool, [](int) { throw std::length_error("text"); }, "std::length_error");
+  expect_itself<std::out_of_range>(
+      pool, [](int) { throw std::out_of_range("text"); }, "std::out_of_range");
+  expect_itself<std::logic_error>(
+      pool, [](int) { throw std::logic_error("text"); }, "std::logic_error");
+  expect_itself<std::range_error>(
+      pool, [](int) { throw std::range_error("text"); }, "std::range_error");
+  expect_itself<std::overflow_error>(
+      pool, [](int) { throw std::overflow_error("text"); }, "std::overflow_error");
+  expect_itself<std::underflow_error>(
+      pool, [](int) { throw std::underflow_error("text"); }, "std::underflow_error");
+  expect_itself<std::bad_alloc>(
+      pool, [](int) { throw std::bad_alloc(); }, "std::bad_alloc");
+  expect_itself<std::bad_optional_access>(
+      pool, [](int) { std::optional<int>().value(); }, "std::bad_optional_access");
+  expect_itself<std::bad_variant_access>(
+      pool, [](int) { std::get<1>(std::variant<int, char>(1)); }, "std::bad_variant_access");
+  expect_itself<std::bad_any_cast>(
+      pool, [](int) { std::any_cast<int>(std::any()); }, "std::bad_any_cast");
+  expect_itself<std::out_of_range>(
+      pool, [](int i) { return std::vector<int>{1}.at(static_cast<std::size_t>(i)); }, "std::out_of_range");
+  expect_itself<std::invalid_argument>(
+      pool, [](int) { return std::stoi("x"); }, "std::invalid_argument");
 }
 
 TEST_F(Errors, standard_ones_are_caught_by_their_bases) {
@@ -107,7 +121,8 @@ TEST_F(Errors, standard_ones_are_caught_by_their_bases) {
 }
 
 TEST_F(Errors, codes_are_kept) {
-  const Failure failure([&] { pool.apply([] { throw std::system_error(ENOSPC, std::generic_category(), "writing"); }); });
+  const Failure failure(
+      [&] { pool.apply([] { throw std::system_error(ENOSPC, std::generic_category(), "writing"); }); });
   const auto* const error = failure.as<std::system_error>();
   ASSERT_NE(error, nullptr) << failure;
   EXPECT_EQ(error->code(), std::errc::no_space_on_device);
@@ -190,7 +205,8 @@ TEST_F(Errors, say_where_they_come_from) {
   };
   for (const std::size_t chunksize : {0u, 1u, 5u}) {
     const std::string file = scratch.file(std::to_string(chunksize));
-    const Failure failure([&] { pool.map(rp::partial(task, file), std::views::iota(0, 40), {.chunksize = chunksize}); });
+    const Failure failure(
+        [&] { pool.map(rp::partial(task, file), std::views::iota(0, 40), {.chunksize = chunksize}); });
     const auto* const error = failure.as<rp::RemoteInfo>();
     ASSERT_NE(error, nullptr) << failure;
     const std::vector<long> told = support::numbers_of(file);
@@ -200,7 +216,8 @@ TEST_F(Errors, say_where_they_come_from) {
     EXPECT_TRUE(pids.contains(error->pid())) << "the worker survives its errors";
     EXPECT_EQ(error->host(), rp::current_process().host);
     EXPECT_EQ(error->task_index(), std::optional<std::size_t>(17)) << "chunksize " << chunksize;
-    for (const std::string& part : {std::string("17"), std::string("std::runtime_error"), std::string("number seventeen"), error->host()})
+    for (const std::string& part :
+         {std::string("17"), std::string("std::runtime_error"), std::string("number seventeen"), error->host()})
       EXPECT_NE(error->trace().find(part), std::string::npos) << "no \"" << part << "\" in " << error->trace();
   }
   const Failure one([&] { pool.apply([] { throw 1; }); });
@@ -280,7 +297,8 @@ TEST_F(Errors, do_not_stop_the_other_tasks) {
 }
 
 TEST_F(Errors, all_of_many) {
-  const Failure failure([&] { pool.map([](int i) { throw std::runtime_error(std::to_string(i)); }, std::views::iota(0, 20000)); });
+  const Failure failure(
+      [&] { pool.map([](int i) { throw std::runtime_error(std::to_string(i)); }, std::views::iota(0, 20000)); });
   EXPECT_EQ(failure.what(), "0");
   EXPECT_EQ(pool.apply(square, 3L), 9) << "the pool goes on";
 }

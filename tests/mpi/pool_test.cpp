@@ -69,7 +69,8 @@ TEST(PoolWorkers, are_spread_over_the_ranks) {
       return std::pair(rp::rank(), static_cast<int>(::getpid()));
     };
     std::size_t seen = 0;
-    for (const auto& [rank, pid] : pool.map(where, std::vector<int>(static_cast<std::size_t>(4 * ranks)), {.chunksize = 1}))
+    for (const auto& [rank, pid] :
+         pool.map(where, std::vector<int>(static_cast<std::size_t>(4 * ranks)), {.chunksize = 1}))
       pids[rank].insert(pid);
     for (const auto& [rank, of_rank] : pids) seen += of_rank.size();
     return seen >= static_cast<std::size_t>(2 * ranks);
@@ -99,8 +100,10 @@ TEST(PoolEnd, use_after_close) {
   pool.close();
   pool.close();
   for (const Failure& failure :
-       {Failure([&] { pool.map(square, std::vector<long>{1}); }), Failure([&] { pool.map_async(square, std::vector<long>()); }),
-        Failure([&] { pool.starmap(std::plus<>(), std::vector<std::pair<int, int>>{{1, 2}}); }),
+       {Failure([&] { pool.map(square, std::vector<long>{1}); }),
+        Failure([&] { pool.map_async(square, std::vector<long>()); }), Failure([&] {
+          pool.starmap(std::plus<>(), std::vector<std::pair<int, int>>{{1, 2}});
+        }),
         Failure([&] { pool.apply(square, 1L); }), Failure([&] { pool.apply_async(square, 1L); })}) {
     EXPECT_TRUE(failure.is<rp::PoolClosed>()) << failure;
     EXPECT_NE(failure.what().find("closed"), std::string::npos) << failure;
@@ -353,7 +356,12 @@ TEST(PoolInTask, tells_errors_upwards) {
   rp::Pool pool(1);
   const auto outer = [](int) {
     rp::Pool inner(1);
-    return inner.apply([](int i) { if (i == 1) throw std::out_of_range("deep down"); return i; }, 1);
+    return inner.apply(
+        [](int i) {
+          if (i == 1) throw std::out_of_range("deep down");
+          return i;
+        },
+        1);
   };
   const Failure failure([&] { pool.map(outer, std::vector<int>{0}); });
   ASSERT_TRUE(failure.is<std::out_of_range>()) << failure;
@@ -375,7 +383,8 @@ TEST(PoolInTask, ends_with_a_worker_that_is_killed) {
       inner.map(rp::partial(nap, file), std::vector<int>(4), {.chunksize = 1});
     };
     const rp::AsyncResult<void> pending = pool.apply_async(outer, log);
-    ASSERT_TRUE(support::eventually([&] { return support::lines_of(log).size() >= 2; })) << "the inner workers never began";
+    ASSERT_TRUE(support::eventually([&] { return support::lines_of(log).size() >= 2; }))
+        << "the inner workers never began";
     const auto time = support::time_of([&] {
       pool.terminate();
       pool.join();
@@ -383,7 +392,8 @@ TEST(PoolInTask, ends_with_a_worker_that_is_killed) {
     EXPECT_LT(time, long_enough);
   }
   for (const long pid : support::numbers_of(log))
-    EXPECT_TRUE(support::eventually([pid] { return support::is_dead(static_cast<int>(pid)); })) << "worker " << pid << " of the inner pool";
+    EXPECT_TRUE(support::eventually([pid] { return support::is_dead(static_cast<int>(pid)); }))
+        << "worker " << pid << " of the inner pool";
 }
 
 // ---- output
@@ -442,7 +452,8 @@ TEST(PoolOutput, lines_come_whole_and_before_the_result) {
     if (line == "all mapped") before_result = lines.size();
     if (line.rfind("result ", 0) == 0) {
       const std::string number = line.substr(7);
-      EXPECT_TRUE(lines.contains("cout " + number + ' ' + std::string(300, 'c'))) << "result " << number << " overtook what its task printed";
+      EXPECT_TRUE(lines.contains("cout " + number + ' ' + std::string(300, 'c')))
+          << "result " << number << " overtook what its task printed";
       EXPECT_TRUE(lines.contains("half a line of " + number)) << number;
     } else {
       lines.insert(line);

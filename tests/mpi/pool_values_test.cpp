@@ -163,14 +163,13 @@ TEST_F(PoolMap, every_chunksize_gives_the_same) {
     EXPECT_EQ(pool.map(square, input, {.chunksize = chunksize}), expected) << "chunksize " << chunksize;
 }
 
-TEST_F(PoolMap, chunks_of_one) {
-  EXPECT_EQ(pool.map(square, one_to(100000), {.chunksize = 1}), squares_to(100000));
-}
+TEST_F(PoolMap, chunks_of_one) { EXPECT_EQ(pool.map(square, one_to(100000), {.chunksize = 1}), squares_to(100000)); }
 
 TEST_F(PoolMap, few_items_in_many_chunksizes) {
   for (long n = 0; n < 12; ++n) {
     for (std::size_t chunksize = 0; chunksize < 14; ++chunksize) {
-      ASSERT_EQ(pool.map(square, one_to(n), {.chunksize = chunksize}), squares_to(n)) << n << " items, chunksize " << chunksize;
+      ASSERT_EQ(pool.map(square, one_to(n), {.chunksize = chunksize}), squares_to(n))
+          << n << " items, chunksize " << chunksize;
       ASSERT_EQ(pool.map([](const std::string& text) { return text + "!"; },
                          std::vector<std::string>(static_cast<std::size_t>(n), "a"), {.chunksize = chunksize}),
                 std::vector<std::string>(static_cast<std::size_t>(n), "a!"));
@@ -181,7 +180,8 @@ TEST_F(PoolMap, few_items_in_many_chunksizes) {
 TEST_F(PoolMap, refuses_a_negative_chunksize) {
   const auto negative = static_cast<std::size_t>(-1);
   EXPECT_THROW(pool.map(square, one_to(3), {.chunksize = negative}), std::invalid_argument);
-  EXPECT_THROW(pool.starmap(std::plus<int>(), std::vector<std::pair<int, int>>{{1, 2}}, {.chunksize = negative}), std::invalid_argument);
+  EXPECT_THROW(pool.starmap(std::plus<int>(), std::vector<std::pair<int, int>>{{1, 2}}, {.chunksize = negative}),
+               std::invalid_argument);
   EXPECT_THROW(pool.map(square, one_to(3), {.retries = -1}), std::invalid_argument);
   EXPECT_EQ(pool.map(square, one_to(3)), squares_to(3)) << "the pool goes on";
 }
@@ -215,7 +215,7 @@ struct Person {
   std::map<std::string, double> marks;
   template <class Archive>
   void serialize(Archive& archive, unsigned) {
-    archive & name & scores & marks;
+    archive& name& scores& marks;
   }
   bool operator==(const Person&) const = default;
 };
@@ -233,7 +233,7 @@ class Ticket {
   friend class boost::serialization::access;
   template <class Archive>
   void serialize(Archive& archive, unsigned) {
-    archive & number_;
+    archive& number_;
   }
   int number_ = 0;
 };
@@ -255,11 +255,15 @@ TEST_F(PoolMap, bool_results) {
 }
 
 TEST_F(PoolMap, plain_values) {
-  EXPECT_EQ(there_and_back(pool, std::vector<Point>{{1, 2}, {3, 4}, {-0.5, 1e300}}), (std::vector<Point>{{1, 2}, {3, 4}, {-0.5, 1e300}}));
-  EXPECT_EQ(there_and_back(pool, std::vector<Colour>{Colour::blue, Colour::red}), (std::vector<Colour>{Colour::blue, Colour::red}));
+  EXPECT_EQ(there_and_back(pool, std::vector<Point>{{1, 2}, {3, 4}, {-0.5, 1e300}}),
+            (std::vector<Point>{{1, 2}, {3, 4}, {-0.5, 1e300}}));
+  EXPECT_EQ(there_and_back(pool, std::vector<Colour>{Colour::blue, Colour::red}),
+            (std::vector<Colour>{Colour::blue, Colour::red}));
   EXPECT_EQ(there_and_back(pool, std::vector<char>{'a', '\0', 'z'}), (std::vector<char>{'a', '\0', 'z'}));
-  EXPECT_EQ(there_and_back(pool, std::vector<std::complex<float>>{{1, 2}, {3, 4}}), (std::vector<std::complex<float>>{{1, 2}, {3, 4}}));
-  EXPECT_EQ(there_and_back(pool, std::vector<std::array<short, 3>>{{1, 2, 3}, {4, 5, 6}}), (std::vector<std::array<short, 3>>{{1, 2, 3}, {4, 5, 6}}));
+  EXPECT_EQ(there_and_back(pool, std::vector<std::complex<float>>{{1, 2}, {3, 4}}),
+            (std::vector<std::complex<float>>{{1, 2}, {3, 4}}));
+  EXPECT_EQ(there_and_back(pool, std::vector<std::array<short, 3>>{{1, 2, 3}, {4, 5, 6}}),
+            (std::vector<std::array<short, 3>>{{1, 2, 3}, {4, 5, 6}}));
   EXPECT_EQ(there_and_back(pool, std::vector<std::bitset<70>>{5, 6}), (std::vector<std::bitset<70>>{5, 6}));
 }
 
@@ -278,7 +282,8 @@ TEST_F(PoolMap, nested_values) {
   EXPECT_EQ(there_and_back(pool, nested), nested);
   const std::vector<std::optional<std::string>> optionals{std::nullopt, "", "text"};
   EXPECT_EQ(there_and_back(pool, optionals), optionals);
-  const std::vector<std::variant<int, std::string, std::vector<double>>> variants{1, "two", std::vector<double>{3, 3.5}};
+  const std::vector<std::variant<int, std::string, std::vector<double>>> variants{1, "two",
+                                                                                  std::vector<double>{3, 3.5}};
   EXPECT_EQ(there_and_back(pool, variants), variants);
   const std::vector<std::map<int, std::set<std::string>>> maps{{}, {{1, {"a", "b"}}, {2, {}}}};
   EXPECT_EQ(there_and_back(pool, maps), maps);
@@ -291,12 +296,14 @@ TEST_F(PoolMap, nested_values) {
 }
 
 TEST_F(PoolMap, types_of_the_user) {
-  const std::vector<Person> people{{"Ada", {1, 2}, {{"maths", 1.0}}}, {"", {}, {}}, {std::string(5000, 'n'), std::vector<int>(999, 4), {}}};
+  const std::vector<Person> people{
+      {"Ada", {1, 2}, {{"maths", 1.0}}}, {"", {}, {}}, {std::string(5000, 'n'), std::vector<int>(999, 4), {}}};
   EXPECT_EQ(there_and_back(pool, people), people);
 }
 
 TEST_F(PoolMap, results_that_can_only_be_moved) {
-  std::vector<Ticket> tickets = pool.map([](int i) { return Ticket(10 * i); }, std::views::iota(0, 20), {.chunksize = 3});
+  std::vector<Ticket> tickets =
+      pool.map([](int i) { return Ticket(10 * i); }, std::views::iota(0, 20), {.chunksize = 3});
   ASSERT_EQ(tickets.size(), 20u);
   for (int i = 0; i < 20; ++i) EXPECT_EQ(tickets[static_cast<std::size_t>(i)].number(), 10 * i);
   const auto number = [](const Ticket& ticket) { return ticket.number(); };
@@ -348,7 +355,8 @@ TEST_F(PoolMap, a_big_callable) {
 
 TEST_F(PoolMap, items_of_very_different_sizes) {
   std::vector<std::string> texts;
-  for (std::size_t i = 0; i < 300; ++i) texts.emplace_back(i % 50 == 7 ? 700000 : i % 5, static_cast<char>('a' + i % 26));
+  for (std::size_t i = 0; i < 300; ++i)
+    texts.emplace_back(i % 50 == 7 ? 700000 : i % 5, static_cast<char>('a' + i % 26));
   for (const std::size_t chunksize : {0u, 1u, 32u}) {
     const auto back = pool.map([](const std::string& text) { return text; }, texts, {.chunksize = chunksize});
     EXPECT_TRUE(back == texts) << "chunksize " << chunksize;  // not EXPECT_EQ: it would print them
@@ -370,7 +378,8 @@ TEST_F(PoolMap, starmap_unpacks) {
   const std::vector<std::string> expected{"abab.", "!", "ccc?"};
   EXPECT_EQ(pool.starmap(repeat, words, {.chunksize = 2}), expected);
   EXPECT_EQ(pool.starmap_async(repeat, words).get(), expected);
-  EXPECT_EQ(pool.starmap([](int i) { return i + 1; }, std::vector<std::tuple<int>>{{1}, {2}}), (std::vector<int>{2, 3}));
+  EXPECT_EQ(pool.starmap([](int i) { return i + 1; }, std::vector<std::tuple<int>>{{1}, {2}}),
+            (std::vector<int>{2, 3}));
   EXPECT_TRUE(pool.starmap(repeat, std::vector<std::tuple<std::string, int, char>>()).empty());
   pool.starmap([](int, int) {}, std::vector<std::pair<int, int>>{{1, 2}});
 }
@@ -381,13 +390,18 @@ TEST_F(PoolMap, apply_with_any_number_of_arguments) {
   EXPECT_EQ(pool.apply([] { return 42; }), 42);
   EXPECT_EQ(pool.apply(square, 7L), 49);
   EXPECT_EQ(pool.apply(square, 7), 49) << "an int is converted there";
-  EXPECT_EQ(pool.apply([](int a, double b, char c, const std::string& d, Point e) { return std::to_string(a + b + e.x) + c + d; }, 1, 2.5, 'x', "yz", Point{4, 5}),
+  EXPECT_EQ(pool.apply([](int a, double b, char c, const std::string& d,
+                          Point e) { return std::to_string(a + b + e.x) + c + d; },
+                       1, 2.5, 'x', "yz", Point{4, 5}),
             "7.500000xyz");
   const std::string name = "Ada";
-  EXPECT_EQ(pool.apply([](std::string greeting, const std::string& who) { return greeting + " " + who; }, "hello", name), "hello Ada");
+  EXPECT_EQ(
+      pool.apply([](std::string greeting, const std::string& who) { return greeting + " " + who; }, "hello", name),
+      "hello Ada");
   pool.apply([] {});
   EXPECT_TRUE(pool.apply([](int i) { return i > 2; }, 3));
-  EXPECT_EQ(pool.apply([](std::vector<int> numbers) { return numbers; }, std::vector<int>{1, 2, 3}), (std::vector<int>{1, 2, 3}));
+  EXPECT_EQ(pool.apply([](std::vector<int> numbers) { return numbers; }, std::vector<int>{1, 2, 3}),
+            (std::vector<int>{1, 2, 3}));
   EXPECT_EQ(pool.apply([](std::vector<int>&& numbers) { return numbers.size(); }, std::vector<int>{1, 2, 3}), 3u);
   EXPECT_EQ(pool.apply([](std::vector<int>& numbers) { return numbers.size(); }, std::vector<int>{1, 2}), 2u);
 }

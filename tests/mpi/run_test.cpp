@@ -26,7 +26,9 @@ using support::StartOptions;
 
 namespace {
 
-constexpr auto contains = [](const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; };
+constexpr auto contains = [](const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+};
 
 /// What every object and question says outside of run.
 int refusals() {
@@ -48,7 +50,8 @@ const int refusals_before_main = refusals();
 
 // ---- the other programs
 
-const SmallProgram returns_seven("returns_seven", [](int argc, char** argv) { return rp::run(argc, argv, [] { return 7; }); });
+const SmallProgram returns_seven("returns_seven",
+                                 [](int argc, char** argv) { return rp::run(argc, argv, [] { return 7; }); });
 
 const SmallProgram returns_nothing("returns_nothing", [](int argc, char** argv) {
   return rp::run(argc, argv, [] { std::cout << "was here\n"; });
@@ -66,9 +69,8 @@ const SmallProgram throws("throws", [](int argc, char** argv) {
   return rp::run(argc, argv, [] { throw std::out_of_range("no such shelf"); });
 });
 
-const SmallProgram throws_a_number("throws_a_number", [](int argc, char** argv) {
-  return rp::run(argc, argv, [] { throw 42; });
-});
+const SmallProgram throws_a_number("throws_a_number",
+                                   [](int argc, char** argv) { return rp::run(argc, argv, [] { throw 42; }); });
 
 const SmallProgram throws_with_pool("throws_with_pool", [](int argc, char** argv) {
   return rp::run(argc, argv, [] {
@@ -81,7 +83,11 @@ const SmallProgram throws_with_pool("throws_with_pool", [](int argc, char** argv
 const SmallProgram task_throws("task_throws", [](int argc, char** argv) {
   return rp::run(argc, argv, [] {
     rp::Pool pool(1);
-    pool.map([](int i) { if (i == 3) throw std::domain_error("three is refused"); }, std::vector<int>{1, 2, 3});
+    pool.map(
+        [](int i) {
+          if (i == 3) throw std::domain_error("three is refused");
+        },
+        std::vector<int>{1, 2, 3});
   });
 });
 
@@ -118,11 +124,13 @@ const SmallProgram twice("twice", [](int argc, char** argv) {
 });
 
 const SmallProgram slots("slots", [](int argc, char** argv) {
-  return rp::run(argc, argv, [] { std::cout << "slots " << rp::slot_count() << " pool " << rp::Pool().processes() << '\n'; });
+  return rp::run(argc, argv,
+                 [] { std::cout << "slots " << rp::slot_count() << " pool " << rp::Pool().processes() << '\n'; });
 });
 
 const SmallProgram slots_in_source("slots_in_source", [](int argc, char** argv) {
-  return rp::run(argc, argv, [] { std::cout << "slots " << rp::slot_count() << '\n'; }, {.slots = 2, .master_slots = {}});
+  return rp::run(argc, argv, [] { std::cout << "slots " << rp::slot_count() << '\n'; },
+                 {.slots = 2, .master_slots = {}});
 });
 
 }  // namespace
@@ -268,7 +276,8 @@ TEST(Slurm, a_step_without_pmix_is_refused) {
 }
 
 TEST(Slurm, a_step_of_one_task_is_alone) {
-  const Ended ended = support::start("returns_seven", {.environment = {{"SLURM_STEP_NUM_TASKS", "1"}, {"SLURM_PROCID", "0"}}});
+  const Ended ended =
+      support::start("returns_seven", {.environment = {{"SLURM_STEP_NUM_TASKS", "1"}, {"SLURM_PROCID", "0"}}});
   EXPECT_EQ(ended.status, 7) << ended;
 }
 
@@ -304,7 +313,7 @@ struct Answers {
   std::string host;
   template <class Archive>
   void serialize(Archive& archive, unsigned) {
-    archive & name & pid & told_pid & rank & told_rank & ranks & slots & host;
+    archive& name& pid& told_pid& rank& told_rank& ranks& slots& host;
   }
 };
 

@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <sstream>
 #include <string>
 #include <system_error>
 #include <thread>
@@ -64,8 +65,9 @@ inline std::vector<long> numbers_of(const std::string& file) {
 }
 
 inline std::string content_of(const std::string& file) {
-  std::ifstream in(file);
-  return {std::istreambuf_iterator<char>(in), {}};
+  std::ostringstream content;
+  content << std::ifstream(file).rdbuf();
+  return content.str();
 }
 
 inline bool exists(const std::string& file) { return std::filesystem::exists(file); }

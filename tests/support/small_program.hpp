@@ -1,5 +1,5 @@
-// Other programs inside a test program. It runs them as processes of their own, by executing itself, to see what a program
-// prints, how it ends and what it leaves behind.
+// Other programs inside a test program. It runs them as processes of their own, by executing itself, to see what a
+// program prints, how it ends and what it leaves behind.
 //
 //     const support::SmallProgram seven("seven", [](int argc, char** argv) {
 //       return rankpool::run(argc, argv, [] { return 7; });
@@ -89,7 +89,7 @@ struct Ended {
 struct StartOptions {
   std::map<std::string, std::string> environment = {};  ///< added
   std::string input = {};                               ///< its standard input
-  int ranks = 0;                                        ///< 0: alone; else by the launcher that this process was started by
+  int ranks = 0;  ///< 0: alone; else by the launcher that this process was started by
 };
 
 /// mpirun, if this process was started by it; else nothing.
@@ -108,7 +108,8 @@ class Started {
     std::vector<std::string> command;
     if (options.ranks > 0)
       command = {launcher(), "-n", std::to_string(options.ranks), "--oversubscribe", "--bind-to", "none"};
-    command.insert(command.end(), {std::filesystem::read_symlink("/proc/self/exe"), std::string(small_program_flag), name});
+    command.insert(command.end(),
+                   {std::filesystem::read_symlink("/proc/self/exe"), std::string(small_program_flag), name});
     std::vector<std::string> environment = clean_environment();
     environment.push_back(mark_);
     environment.push_back(std::string(folder_variable) + "=" + scratch_.file(""));
@@ -163,7 +164,7 @@ class Started {
  private:
   /// Without what the launcher of this process and its user have said to it.
   static std::vector<std::string> clean_environment() {
-    constexpr std::array<std::string_view, 8> of_launchers{"OMPI_",  "PMIX_",     "PMI_", "ORTE_",
+    constexpr std::array<std::string_view, 8> of_launchers{"OMPI_",  "PMIX_",     "PMI_",  "ORTE_",
                                                            "SLURM_", "RANKPOOL_", "PRTE_", "OPAL_"};
     constexpr std::array<std::string_view, 4> kept{"OMPI_ALLOW_RUN_AS_ROOT=", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=",
                                                    "OMPI_MCA_btl_vader_backing_directory=", "RANKPOOL_TEST_MARK="};

@@ -44,12 +44,18 @@ enum class Death { underscore_exit, exit, abort, segmentation_fault, kill, termi
 
 [[noreturn]] inline void die(Death how) {
   switch (how) {
-    case Death::underscore_exit: ::_exit(5);
-    case Death::exit: std::exit(6);
-    case Death::abort: std::abort();
-    case Death::segmentation_fault: die_by(SIGSEGV);
-    case Death::kill: die_by(SIGKILL);
-    case Death::terminate: throw_through_noexcept();
+    case Death::underscore_exit:
+      ::_exit(5);
+    case Death::exit:
+      std::exit(6);
+    case Death::abort:
+      std::abort();
+    case Death::segmentation_fault:
+      die_by(SIGSEGV);
+    case Death::kill:
+      die_by(SIGKILL);
+    case Death::terminate:
+      throw_through_noexcept();
   }
   std::_Exit(99);
 }
