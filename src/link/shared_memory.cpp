@@ -22,8 +22,8 @@ constexpr std::size_t largest = std::size_t{1} << 46;
 
 /// The pieces that this process has written before; the oldest is the first.
 struct Kept {
-  static constexpr std::size_t max_pieces = 4;
-  static constexpr std::size_t max_bytes = 32 * 1024 * 1024;
+  static constexpr std::size_t max_pieces = 20;
+  static constexpr std::size_t max_bytes = 256 * 1024 * 1024;
 
   std::mutex mutex;
   std::array<SharedMemory, max_pieces> pieces;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "link/shared_memory.hpp"
+
 namespace rankpool::link {
 namespace {
 
@@ -55,8 +57,10 @@ bool UserLink::wait_slowly(const std::function<bool()>& done, Deadline deadline)
     std::exception_ptr trouble;
     try {
       if (!drain()) {
+        const Clock::time_point since = Clock::now();
         end_.wait([&] { return failed_.load() || done(); }, time_left(deadline));
-        drain();
+        // whoever has nothing to do for so long can do without the memory it keeps for speed
+        if (!drain() && Clock::now() - since >= longest_sleep) discard_kept_memory();
       }
     } catch (...) {
       trouble = std::current_exception();

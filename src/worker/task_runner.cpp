@@ -5,6 +5,10 @@
 
 #include <cstdio>
 #include <iostream>
+#include <new>
+#include <string>
+
+#include <rankpool/errors.hpp>
 
 #include "wire/error_record.hpp"
 
@@ -13,6 +17,32 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 using wire::Kind;
+
+/// Describes the exception that is being handled. What a `serialize` of the user's throws is a SerializationError; that of
+/// the function itself, of rankpool or for want of memory stays what it is.
+wire::ErrorRecord describe(detail::TaskSink::Stage stage) {
+  using Stage = detail::TaskSink::Stage;
+  const wire::ErrorRecord thrown = wire::describe_current_exception();
+  const auto as_serialization_error = [&] {
+    try {
+      throw SerializationError(std::string(stage == Stage::encode_result ? "the result of the task could not be encoded"
+                                                                         : "the arguments of the task could not be decoded") +
+                               ": " + thrown.type_name + ": " + thrown.what);
+    } catch (...) {
+      return wire::describe_current_exception();
+    }
+  };
+  if (stage == Stage::call) return thrown;
+  try {
+    throw;
+  } catch (const Error&) {
+    return thrown;
+  } catch (const std::bad_alloc&) {
+    return thrown;
+  } catch (...) {
+    return as_serialization_error();
+  }
+}
 
 constexpr auto longest_unrung = std::chrono::microseconds(200);  // how long a result may wait for its engine to wake
 
@@ -96,7 +126,7 @@ void TaskRunner::error(Stage stage) {
 }
 
 void TaskRunner::send_error(Kind kind, std::uint64_t task, Stage stage) {
-  wire::ErrorRecord record = wire::describe_current_exception();
+  wire::ErrorRecord record = describe(stage);
   record.stage = stage;
   detail::Buffer bytes;
   record.encode(bytes);

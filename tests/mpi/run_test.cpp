@@ -94,8 +94,9 @@ const SmallProgram task_throws("task_throws", [](int argc, char** argv) {
 const SmallProgram exits("exits", [](int argc, char** argv) {
   return rp::run(argc, argv, [] {
     rp::Pool pool;
+    const long one = pool.apply(support::square, 1L);
     const auto pending = pool.map_async(support::sleep_for_ever, std::vector<int>(100));
-    std::exit(pool.apply(support::square, 1L) == 1 ? 3 : 4);
+    std::exit(one == 1 ? 3 : 4);
   });
 });
 

@@ -296,8 +296,7 @@ TEST(Transport, AnUnknownWayForSegmentsIsRefused) {
 }
 
 class Segments : public testing::TestWithParam<const char*> {};
-INSTANTIATE_TEST_SUITE_P(By, Segments, testing::Values("reference", "copy"),
-                         [](const auto& one) { return one.param; });
+INSTANTIATE_TEST_SUITE_P(By, Segments, testing::Values("reference", "copy"), [](const auto& one) { return one.param; });
 
 TEST_P(Segments, ArriveWhole) {
   // Around the size of a chunk (2 MiB), of a page, and some that are neither.

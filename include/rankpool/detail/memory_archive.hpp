@@ -19,7 +19,7 @@
 #include <concepts>
 #include <cstdint>
 #include <cstring>
-#include <optional>
+#include <memory>
 #include <string>
 #include <type_traits>
 
@@ -177,13 +177,13 @@ class Output {
   explicit Output(Buffer& out) noexcept : out_(out) {}
   Buffer& buffer() noexcept { return out_; }
   MemoryOArchive& archive() {
-    if (!archive_) archive_.emplace(out_);
+    if (archive_ == nullptr) archive_ = std::make_unique<MemoryOArchive>(out_);
     return *archive_;
   }
 
  private:
   Buffer& out_;
-  std::optional<MemoryOArchive> archive_;
+  std::unique_ptr<MemoryOArchive> archive_;
 };
 
 /// Where a single value is read from.
@@ -192,13 +192,13 @@ class Input {
   explicit Input(Reader& in) noexcept : in_(in) {}
   Reader& reader() noexcept { return in_; }
   MemoryIArchive& archive() {
-    if (!archive_) archive_.emplace(in_);
+    if (archive_ == nullptr) archive_ = std::make_unique<MemoryIArchive>(in_);
     return *archive_;
   }
 
  private:
   Reader& in_;
-  std::optional<MemoryIArchive> archive_;
+  std::unique_ptr<MemoryIArchive> archive_;
 };
 
 }  // namespace rankpool::detail
