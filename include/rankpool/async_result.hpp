@@ -45,7 +45,7 @@ class AsyncResult {
   /// Calls `f(AsyncResult)` on the callback thread of this process once it has ended; several are called in the order
   /// they were given, and what they throw is logged. Does not block. Mirrors `callback` and `error_callback`.
   template <class F>
-    requires std::invocable<F&, AsyncResult>
+  requires std::invocable<F&, AsyncResult>
   void on_done(F f) {
     auto shared = std::make_shared<F>(std::move(f));
     state_->on_done([shared, self = *this] { std::invoke(*shared, self); });

@@ -29,8 +29,8 @@ class Initializer {
  public:
   Initializer() = default;
   template <class F>
-    requires(!std::same_as<std::decay_t<F>, Initializer> && std::invocable<std::decay_t<F>&>)
-  Initializer(F&& f) : encode_(detail::initializer_encoder(std::forward<F>(f))) {}  // NOLINT: converts on purpose
+  requires(!std::same_as<std::decay_t<F>, Initializer> && std::invocable<std::decay_t<F>&>) Initializer(F&& f)
+      : encode_(detail::initializer_encoder(std::forward<F>(f))) {}  // NOLINT: converts on purpose
 
   explicit operator bool() const noexcept { return static_cast<bool>(encode_); }
   void encode(detail::Buffer& out) const { encode_(out); }
@@ -40,16 +40,16 @@ class Initializer {
 };
 
 struct PoolOptions {
-  std::optional<int> processes = {};          ///< workers; none: one per slot of the job
-  Initializer initializer = {};               ///< run once per worker and replacement
+  std::optional<int> processes = {};            ///< workers; none: one per slot of the job
+  Initializer initializer = {};                 ///< run once per worker and replacement
   std::optional<int> max_tasks_per_child = {};  ///< a worker is replaced after so many tasks; none: never
-  int retries = 0;                            ///< a task whose worker was lost is run up to `retries` times more
-  std::uint64_t memory_limit = 0;             ///< bytes of address space per worker; 0: no limit
+  int retries = 0;                              ///< a task whose worker was lost is run up to `retries` times more
+  std::uint64_t memory_limit = 0;               ///< bytes of address space per worker; 0: no limit
 };
 
 struct MapOptions {
-  std::size_t chunksize = 0;          ///< tasks that travel together; 0: automatic
-  std::optional<int> retries = {};    ///< none: the pool's
+  std::size_t chunksize = 0;        ///< tasks that travel together; 0: automatic
+  std::optional<int> retries = {};  ///< none: the pool's
 };
 
 /// Worker processes over every slot of the job, to which tasks are dealt as they become free. Mirrors
@@ -58,8 +58,8 @@ struct MapOptions {
 ///     rp::Pool pool;
 ///     std::vector<long> squares = pool.map(heavy_computation, data);
 ///
-/// Submitting returns as soon as the input is written; `map`, `starmap`, `apply` and `get` wait. Constructing it outside
-/// of `run` throws NotRunning; use after `close` or `terminate` throws PoolClosed.
+/// Submitting returns as soon as the input is written; `map`, `starmap`, `apply` and `get` wait. Constructing it
+/// outside of `run` throws NotRunning; use after `close` or `terminate` throws PoolClosed.
 class Pool {
  public:
   /// One worker per slot of the job. Does not wait for them. @throws NotRunning
@@ -73,71 +73,54 @@ class Pool {
   /// Closes and waits for all tasks; while an exception unwinds, terminates.
   ~Pool();
 
-  /// The results of `f(item)` for every item, in order. Waits for all tasks, then throws the first error in input order.
+  /// The results of `f(item)` for every item, in order. Waits for all tasks, then throws the first error in input
+  /// order.
   /// @throws the error of a task; what iterating the range throws; std::invalid_argument for a chunk size without sense
   template <class F, std::ranges::input_range Range>
-    requires detail::MapTask<F, Range, false>
-  auto map(F&& f, Range&& range, const MapOptions& options = {}) {
-    return submit<false>(f, range, options).take();
-  }
+  requires detail::MapTask<F, Range, false>
+  auto map(F&& f, Range&& range, const MapOptions& options = {}) { return submit<false>(f, range, options).take(); }
   /// As `map`, but returns at once: AsyncResult<std::vector<R>>, or AsyncResult<void> if `f` returns nothing.
   template <class F, std::ranges::input_range Range>
-    requires detail::MapTask<F, Range, false>
-  auto map_async(F&& f, Range&& range, const MapOptions& options = {}) {
-    return submit<false>(f, range, options);
-  }
+  requires detail::MapTask<F, Range, false>
+  auto map_async(F&& f, Range&& range, const MapOptions& options = {}) { return submit<false>(f, range, options); }
   /// As `map`, with the elements of each tuple as arguments.
   template <class F, std::ranges::input_range Range>
-    requires detail::MapTask<F, Range, true>
-  auto starmap(F&& f, Range&& range, const MapOptions& options = {}) {
-    return submit<true>(f, range, options).take();
-  }
+  requires detail::MapTask<F, Range, true>
+  auto starmap(F&& f, Range&& range, const MapOptions& options = {}) { return submit<true>(f, range, options).take(); }
   template <class F, std::ranges::input_range Range>
-    requires detail::MapTask<F, Range, true>
-  auto starmap_async(F&& f, Range&& range, const MapOptions& options = {}) {
-    return submit<true>(f, range, options);
-  }
+  requires detail::MapTask<F, Range, true>
+  auto starmap_async(F&& f, Range&& range, const MapOptions& options = {}) { return submit<true>(f, range, options); }
   /// `f(args...)` in a worker; waits for it.
   template <class F, class... Args>
-    requires detail::CallTask<F, Args...>
-  auto apply(F&& f, Args&&... args) {
-    return submit_one(f, std::forward<Args>(args)...).take();
-  }
+  requires detail::CallTask<F, Args...>
+  auto apply(F&& f, Args&&... args) { return submit_one(f, std::forward<Args>(args)...).take(); }
   template <class F, class... Args>
-    requires detail::CallTask<F, Args...>
-  auto apply_async(F&& f, Args&&... args) {
-    return submit_one(f, std::forward<Args>(args)...);
-  }
+  requires detail::CallTask<F, Args...>
+  auto apply_async(F&& f, Args&&... args) { return submit_one(f, std::forward<Args>(args)...); }
 
   // What cannot be sent ends in a sentence of the compiler that says why.
   template <class F, std::ranges::input_range Range>
-    requires(!detail::MapTask<F, Range, false>)
-  void map(F&&, Range&&, const MapOptions& = {}) {
+  requires(!detail::MapTask<F, Range, false>) void map(F&&, Range&&, const MapOptions& = {}) {
     detail::require_task<std::decay_t<F>, detail::ItemOf<Range>, false>();
   }
   template <class F, std::ranges::input_range Range>
-    requires(!detail::MapTask<F, Range, false>)
-  void map_async(F&&, Range&&, const MapOptions& = {}) {
+  requires(!detail::MapTask<F, Range, false>) void map_async(F&&, Range&&, const MapOptions& = {}) {
     detail::require_task<std::decay_t<F>, detail::ItemOf<Range>, false>();
   }
   template <class F, std::ranges::input_range Range>
-    requires(!detail::MapTask<F, Range, true>)
-  void starmap(F&&, Range&&, const MapOptions& = {}) {
+  requires(!detail::MapTask<F, Range, true>) void starmap(F&&, Range&&, const MapOptions& = {}) {
     detail::require_task<std::decay_t<F>, detail::ItemOf<Range>, true>();
   }
   template <class F, std::ranges::input_range Range>
-    requires(!detail::MapTask<F, Range, true>)
-  void starmap_async(F&&, Range&&, const MapOptions& = {}) {
+  requires(!detail::MapTask<F, Range, true>) void starmap_async(F&&, Range&&, const MapOptions& = {}) {
     detail::require_task<std::decay_t<F>, detail::ItemOf<Range>, true>();
   }
   template <class F, class... Args>
-    requires(!detail::CallTask<F, Args...>)
-  void apply(F&&, Args&&...) {
+  requires(!detail::CallTask<F, Args...>) void apply(F&&, Args&&...) {
     detail::require_task<std::decay_t<F>, std::tuple<detail::Stored<Args>...>, true>();
   }
   template <class F, class... Args>
-    requires(!detail::CallTask<F, Args...>)
-  void apply_async(F&&, Args&&...) {
+  requires(!detail::CallTask<F, Args...>) void apply_async(F&&, Args&&...) {
     detail::require_task<std::decay_t<F>, std::tuple<detail::Stored<Args>...>, true>();
   }
 

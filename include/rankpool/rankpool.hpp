@@ -5,4 +5,5 @@
 #include <rankpool/callable.hpp>
 #include <rankpool/errors.hpp>
 #include <rankpool/pool.hpp>
+#include <rankpool/register_exception.hpp>
 #include <rankpool/run.hpp>

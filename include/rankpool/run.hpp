@@ -23,12 +23,12 @@ namespace detail {
 int run(int argc, char** argv, const std::function<int(int, char**)>& program, const RunOptions& options);
 }
 
-/// Starts rankpool, runs `program` on rank 0 only, stops everything and returns its exit code; on other ranks serves until
-/// the end and returns 0. Blocking; call it once, from `main`, before any thread is started. `program` is callable as
-/// `int()`, `void()` or `int(int, char**)`. An exception that leaves it is printed on stderr and gives exit code 1.
-/// Mirrors Python's `if __name__ == "__main__"`.
+/// Starts rankpool, runs `program` on rank 0 only, stops everything and returns its exit code; on other ranks serves
+/// until the end and returns 0. Blocking; call it once, from `main`, before any thread is started. `program` is
+/// callable as `int()`, `void()` or `int(int, char**)`. An exception that leaves it is printed on stderr and gives exit
+/// code 1. Mirrors Python's `if __name__ == "__main__"`.
 template <class Program>
-  requires std::invocable<Program&> || std::invocable<Program&, int, char**>
+requires std::invocable<Program&> || std::invocable<Program&, int, char**>
 int run(int argc, char** argv, Program&& program, RunOptions options = {}) {
   const auto as_int = [&](auto&&... args) -> int {
     if constexpr (std::is_void_v<std::invoke_result_t<Program&, decltype(args)...>>) {

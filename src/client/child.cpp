@@ -30,9 +30,8 @@ struct Errand {
 class Worker {
  public:
   explicit Worker(const worker::ChildStart& start)
-      : client_(std::make_shared<Client>(
-            link::LinkEnd::open(start.descriptors, *start.page), Identity{},
-            [this](link::Incoming& in) { put(in); })) {
+      : client_(std::make_shared<Client>(link::LinkEnd::open(start.descriptors, *start.page), Identity{},
+                                         [this](link::Incoming& in) { put(in); })) {
     Client::start(client_);
   }
 
@@ -52,9 +51,14 @@ class Worker {
           runner_->run(errand.head.token, run, rest());
           break;
         }
-        case Kind::child_job_end: runner_->forget(errand.head.token); break;
-        case Kind::child_stop: Client::stop(); return 0;
-        default: throw wire::BadFrame("a child was sent a frame that is not for children");
+        case Kind::child_job_end:
+          runner_->forget(errand.head.token);
+          break;
+        case Kind::child_stop:
+          Client::stop();
+          return 0;
+        default:
+          throw wire::BadFrame("a child was sent a frame that is not for children");
       }
     }
   }

@@ -29,7 +29,8 @@ std::shared_ptr<Client> Client::get() {
   const std::lock_guard lock(current_mutex);
   if (!current)
     throw NotRunning(
-        "rankpool is not running here: use its objects only inside the program that main() hands to rankpool::run(), on "
+        "rankpool is not running here: use its objects only inside the program that main() hands to rankpool::run(), "
+        "on "
         "rank 0, or in its tasks");
   return current;
 }
@@ -123,7 +124,8 @@ void Client::run_callbacks() {
       } catch (const std::exception& error) {
         std::fprintf(stderr, "rankpool: a callback threw (nothing else is affected): %s\n", error.what());
       } catch (...) {
-        std::fprintf(stderr, "rankpool: a callback threw something that is no std::exception (nothing else is affected)\n");
+        std::fprintf(stderr,
+                     "rankpool: a callback threw something that is no std::exception (nothing else is affected)\n");
       }
     }
   } catch (...) {

@@ -24,13 +24,15 @@ bool JobState::wait_until(Deadline deadline) const {
 }
 
 bool JobState::successful() const {
-  if (!ready()) throw std::logic_error("AsyncResult::successful: the job has not ended yet; ask ready(), or wait() first");
+  if (!ready())
+    throw std::logic_error("AsyncResult::successful: the job has not ended yet; ask ready(), or wait() first");
   const std::lock_guard lock(shared_->mutex);
   return shared_->error == nullptr;
 }
 
 void JobState::finish(Deadline deadline) const {
-  if (!wait_until(deadline)) throw TimeoutError("AsyncResult::get: the job has not ended in the time given; get can be called again");
+  if (!wait_until(deadline))
+    throw TimeoutError("AsyncResult::get: the job has not ended in the time given; get can be called again");
   std::unique_lock lock(shared_->mutex);
   if (const std::exception_ptr error = shared_->error) {
     lock.unlock();
@@ -113,8 +115,11 @@ void JobInbox::on_frame(link::Incoming& in) {
       task_failed(*state_, lost.task, std::make_exception_ptr(WorkerLost(std::move(data))));
       break;
     }
-    case wire::Kind::job_done: end(); break;
-    default: throw wire::BadFrame("a job was sent a frame that is not for jobs");
+    case wire::Kind::job_done:
+      end();
+      break;
+    default:
+      throw wire::BadFrame("a job was sent a frame that is not for jobs");
   }
 }
 

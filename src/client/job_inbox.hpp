@@ -25,7 +25,8 @@ struct JobState::Shared {
   std::vector<std::function<void()>> callbacks;
 };
 
-/// The error in a frame that carries a wire::TaskError, and its task. @throws wire::BadFrame or SerializationError if damaged
+/// The error in a frame that carries a wire::TaskError, and its task. @throws wire::BadFrame or SerializationError if
+/// damaged
 std::pair<std::uint64_t, std::exception_ptr> take_error(const link::Incoming& in);
 
 /// Receives the frames of one job until it ends.

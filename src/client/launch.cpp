@@ -34,8 +34,8 @@ bool is_set(const char* name) { return std::getenv(name) != nullptr; }
 
 bool by_mpirun() { return is_set("OMPI_COMM_WORLD_RANK"); }
 
-/// This rank's number as the launcher gives it, or null without one. Never taken from Slurm's variables: under mpirun they
-/// belong to the launcher's daemon.
+/// This rank's number as the launcher gives it, or null without one. Never taken from Slurm's variables: under mpirun
+/// they belong to the launcher's daemon.
 const char* launched_rank() { return std::getenv(by_mpirun() ? "OMPI_COMM_WORLD_RANK" : "PMIX_RANK"); }
 
 }  // namespace

@@ -30,11 +30,13 @@ std::uint64_t checked_chunksize(std::size_t chunksize) {
 
 int checked_retries(int retries) {
   if (retries < 0)
-    throw std::invalid_argument("retries is " + std::to_string(retries) + "; it must be 0 or more: the runs beyond the first");
+    throw std::invalid_argument("retries is " + std::to_string(retries) +
+                                "; it must be 0 or more: the runs beyond the first");
   return retries;
 }
 
-PoolClient::PoolClient(std::shared_ptr<client::Client> client) : client_(std::move(client)), token_(client_->new_token()) {}
+PoolClient::PoolClient(std::shared_ptr<client::Client> client)
+    : client_(std::move(client)), token_(client_->new_token()) {}
 
 std::shared_ptr<PoolClient> PoolClient::open(const PoolOptions& options) {
   if (options.processes && *options.processes < 1)

@@ -51,8 +51,9 @@ class MasterEngine {
     user_end_ = link::LinkEnd::open(descriptors, *page);
     std::promise<client::Identity> started;
     auto identity = started.get_future();
-    thread_ = std::thread([this, options, end = std::move(engine_end), zygote = std::move(zygote),
-                           started = std::move(started)]() mutable { serve(options, std::move(end), std::move(zygote), started); });
+    thread_ = std::thread(
+        [this, options, end = std::move(engine_end), zygote = std::move(zygote),
+         started = std::move(started)]() mutable { serve(options, std::move(end), std::move(zygote), started); });
     try {
       Client::start(std::make_shared<Client>(std::move(user_end_), identity.get(), [](link::Incoming&) {
         throw wire::BadFrame("the main program was sent a frame that is not for it");
@@ -73,7 +74,8 @@ class MasterEngine {
     if (!failed_) client->link().send({.to = {0, 0}, .kind = wire::Kind::shutdown}, {});
     thread_.join();
     // what still waits, in a thread or a static object, would wait for ever
-    client->link().fail(std::make_exception_ptr(NotRunning("rankpool has stopped: its objects end with rankpool::run()")));
+    client->link().fail(
+        std::make_exception_ptr(NotRunning("rankpool has stopped: its objects end with rankpool::run()")));
   }
   bool failed() const noexcept { return failed_; }
 
@@ -119,7 +121,8 @@ int run_program(const std::function<int(int, char**)>& program, int argc, char**
     status = program(argc, argv);
   } catch (...) {
     std::fflush(stdout);
-    std::fprintf(stderr, "rankpool: the program ended with an exception\n  %s\n", describe(std::current_exception()).c_str());
+    std::fprintf(stderr, "rankpool: the program ended with an exception\n  %s\n",
+                 describe(std::current_exception()).c_str());
   }
   master = nullptr;
   engine.stop();

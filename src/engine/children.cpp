@@ -89,8 +89,7 @@ void Children::ended(const worker::ZygoteEvent& event) {
   const std::unique_ptr<Child> gone = std::move(found->second);
   children_.erase(found);
   std::erase_if(order_, [&](const auto& entry) { return entry.first == event.link_id; });
-  if (gone->is_client)
-    router_.send({.to = {0, 0}, .token = event.link_id, .kind = wire::Kind::client_gone}, {});
+  if (gone->is_client) router_.send({.to = {0, 0}, .token = event.link_id, .kind = wire::Kind::client_gone}, {});
   if (event.what == worker::ZygoteEvent::What::fork_failed) {
     gone->owner->on_fork_failed(event.link_id, event.status);
   } else {

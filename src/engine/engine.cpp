@@ -1,5 +1,7 @@
 #include "engine/engine.hpp"
 
+#include <sched.h>
+
 #include <chrono>
 #include <utility>
 
@@ -12,12 +14,6 @@ constexpr int looks_before_sleep = 200;
 constexpr auto longest_sleep = std::chrono::milliseconds(20);  // bounds what a lost wake-up could cost
 constexpr unsigned rests_between_checks = 50;                  // a zygote that was killed cannot ring
 constexpr auto short_sleep = std::chrono::microseconds(100);   // while MPI still has something of ours to move
-
-void relax() {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#endif
-}
 
 }  // namespace
 
@@ -38,7 +34,7 @@ void Engine::run() {
       looks = 0;
     } else if (looks < looks_before_sleep && core_is_free()) {
       ++looks;  // only after something has moved: more may follow at once
-      relax();
+      ::sched_yield();
     } else {
       rest();
     }
@@ -69,7 +65,9 @@ void Engine::rest() {
 
 bool Engine::core_is_free() const {
   const int busy = transport_ ? transport_->busy_workers_here() : page_->busy_workers.load(std::memory_order_relaxed);
-  return busy < layout_.cores;
+  const bool free = busy < layout_.cores;
+  page_->core_is_free.store(free, std::memory_order_relaxed);
+  return free;
 }
 
 void Engine::send(wire::Header head, std::span<const std::byte> fixed, const PayloadView& payload) {
@@ -89,8 +87,12 @@ void Engine::on_frame(const wire::Header& head, std::span<const std::byte> body,
     return;
   }
   switch (head.kind) {
-    case Kind::shutdown: shutdown(); break;
-    case Kind::bye: --ranks_to_leave_; break;
+    case Kind::shutdown:
+      shutdown();
+      break;
+    case Kind::bye:
+      --ranks_to_leave_;
+      break;
     case Kind::workers_start:
     case Kind::workers_stop:
     case Kind::rank_job:

@@ -15,7 +15,8 @@ std::uint64_t after_item(std::span<const std::byte> bytes, std::uint64_t offset)
   std::uint64_t length = 0;
   if (bytes.size() - offset < sizeof length) throw wire::BadFrame("the items of a run are shorter than it says");
   std::memcpy(&length, bytes.data() + offset, sizeof length);
-  if (length > bytes.size() - offset - sizeof length) throw wire::BadFrame("an item is longer than the items of its run");
+  if (length > bytes.size() - offset - sizeof length)
+    throw wire::BadFrame("an item is longer than the items of its run");
   return offset + sizeof length + length;
 }
 
@@ -23,7 +24,8 @@ std::uint64_t after_item(std::span<const std::byte> bytes, std::uint64_t offset)
 
 void ItemStore::add(std::uint64_t first, std::uint64_t count, const PayloadView& items) {
   if (count == 0) return;
-  if (item_bytes_ != 0 && items.size() / item_bytes_ < count) throw wire::BadFrame("a run has fewer items than it says");
+  if (item_bytes_ != 0 && items.size() / item_bytes_ < count)
+    throw wire::BadFrame("a run has fewer items than it says");
   if (!live_.emplace(first, Live{count, std::make_shared<Block>(Block{first, count, Payload(items)})}).second)
     throw wire::BadFrame("the items of a task came twice");
 }

@@ -54,13 +54,16 @@ void PoolMaster::from_client(const wire::Header& head, std::span<const std::byte
       scheduler_.add_items(id, items.count);
       break;
     }
-    case Kind::job_end: scheduler_.end_items(id); break;
+    case Kind::job_end:
+      scheduler_.end_items(id);
+      break;
     case Kind::job_cancel:
       scheduler_.cancel(id);
       pools_.at(jobs_.at(id).pool).jobs.erase(id);
       forget_job(id);
       break;
-    default: throw wire::BadFrame("the scheduler was sent a frame that is not for it");
+    default:
+      throw wire::BadFrame("the scheduler was sent a frame that is not for it");
   }
 }
 
@@ -96,8 +99,13 @@ void PoolMaster::open_job(const wire::Header& head, std::span<const std::byte> b
   if (pool == pool_ids_.end() || pools_.at(pool->second).over) return;
   const JobId id = next_id_++;
   const wire::RankJob fixed{pool->second, open.item_bytes, open.result_bytes, open.no_result, 0};
-  jobs_.emplace(id, Job{{head.from, head.token}, pool->second, fixed, Payload({body, std::move(slice)}),
-                        ItemStore(open.item_bytes), 0, {}});
+  jobs_.emplace(id, Job{{head.from, head.token},
+                        pool->second,
+                        fixed,
+                        Payload({body, std::move(slice)}),
+                        ItemStore(open.item_bytes),
+                        0,
+                        {}});
   job_ids_.emplace(ClientKey{head.from, head.token}, id);
   pools_.at(pool->second).jobs.insert(id);
   scheduler_.submit(id, pool->second, {open.chunksize, open.retries});
@@ -106,7 +114,9 @@ void PoolMaster::open_job(const wire::Header& head, std::span<const std::byte> b
 void PoolMaster::from_rank(const wire::Header& head, std::span<const std::byte> body, link::Slice slice) {
   const int from = head.from.rank;
   switch (head.kind) {
-    case Kind::run_done: run_done(head, body, std::move(slice)); break;
+    case Kind::run_done:
+      run_done(head, body, std::move(slice));
+      break;
     case Kind::task_error: {
       std::span<const std::byte> rest = body;
       const auto error = wire::take<wire::TaskError>(rest);
@@ -138,8 +148,11 @@ void PoolMaster::from_rank(const wire::Header& head, std::span<const std::byte> 
       pools_.erase(pool);
       break;
     }
-    case Kind::client_gone: client_gone({from, static_cast<std::uint32_t>(head.token)}); break;
-    default: throw wire::BadFrame("the scheduler was sent a frame that is not for it");
+    case Kind::client_gone:
+      client_gone({from, static_cast<std::uint32_t>(head.token)});
+      break;
+    default:
+      throw wire::BadFrame("the scheduler was sent a frame that is not for it");
   }
 }
 
@@ -147,7 +160,8 @@ void PoolMaster::run_done(const wire::Header& head, std::span<const std::byte> b
   std::span<const std::byte> results = body;
   const auto run = wire::take<wire::RunDone>(results);
   measure(head.from.rank, run.count, run.work);
-  if (!scheduler_.finished(head.from.rank, head.token, run.first, run.count, std::chrono::nanoseconds(run.work))) return;
+  if (!scheduler_.finished(head.from.rank, head.token, run.first, run.count, std::chrono::nanoseconds(run.work)))
+    return;
   Job& job = jobs_.at(head.token);
   job.items.ended(run.first, run.count);
   router_.send(to_client(job.client, Kind::job_results), body, {{}, std::move(slice)});
@@ -159,8 +173,7 @@ void PoolMaster::end_pool(PoolId id, bool kill) {
   if (!pool.over || kill) {
     for (std::size_t r = 0; r < pool.workers.size(); ++r) {
       const wire::WorkersStop stop{kill ? 1u : 0u};
-      if (pool.workers[r] > 0)
-        router_.send(to_rank(static_cast<int>(r), Kind::workers_stop, id), wire::bytes_of(stop));
+      if (pool.workers[r] > 0) router_.send(to_rank(static_cast<int>(r), Kind::workers_stop, id), wire::bytes_of(stop));
     }
   }
   if (!pool.over) scheduler_.terminate_pool(id);
@@ -194,9 +207,10 @@ void PoolMaster::act() {
     } else if (const auto* fail = std::get_if<scheduler::FailTask>(&action)) {
       Job& job = jobs_.at(fail->job);
       job.items.ended(fail->task, 1);
-      const wire::TaskLost lost{fail->task,     fail->loss.wait_status, fail->loss.pid,
-                                fail->rank,     fail->attempts,
-                                wire::host_name(router_.layout().hosts[static_cast<std::size_t>(fail->rank)])};
+      const wire::TaskLost lost{
+          fail->task,     fail->loss.wait_status,
+          fail->loss.pid, fail->rank,
+          fail->attempts, wire::host_name(router_.layout().hosts[static_cast<std::size_t>(fail->rank)])};
       router_.send(to_client(job.client, Kind::job_lost), wire::bytes_of(lost));
     } else if (const auto* end = std::get_if<scheduler::EndJob>(&action)) {
       Job& job = jobs_.at(end->job);

@@ -14,9 +14,9 @@ namespace rankpool::engine {
 /// The job as every engine knows it after the start; the same on all ranks but for `rank` and `cores`.
 struct Layout {
   int rank = 0;
-  int cores = 1;                    ///< granted to the job on this host
-  std::vector<int> slots{1};        ///< by rank
-  std::vector<std::string> hosts;   ///< by rank
+  int cores = 1;                   ///< granted to the job on this host
+  std::vector<int> slots{1};       ///< by rank
+  std::vector<std::string> hosts;  ///< by rank
 
   int ranks() const noexcept { return static_cast<int>(slots.size()); }
   int all_slots() const noexcept {

@@ -29,8 +29,12 @@ constexpr int most_idle_deaths = 8;
 
 void WorkerHost::on_frame(const wire::Header& head, std::span<const std::byte> body, link::Slice slice) {
   switch (head.kind) {
-    case Kind::workers_start: start_workers(head.token, body, std::move(slice)); break;
-    case Kind::workers_stop: stop_workers(head.token, wire::take<wire::WorkersStop>(body).kill != 0); break;
+    case Kind::workers_start:
+      start_workers(head.token, body, std::move(slice));
+      break;
+    case Kind::workers_stop:
+      stop_workers(head.token, wire::take<wire::WorkersStop>(body).kill != 0);
+      break;
     case Kind::rank_job: {
       const auto fixed = wire::take<wire::RankJob>(body);
       jobs_.emplace(head.token, Job{fixed, Payload({body, std::move(slice)}), ItemStore(fixed.item_bytes)});
@@ -44,8 +48,11 @@ void WorkerHost::on_frame(const wire::Header& head, std::span<const std::byte> b
       dealer_.add_run(job->second.fixed.pool, {head.token, run.first, run.count, run.chunk});
       break;
     }
-    case Kind::rank_job_end: forget_job(head.token); break;
-    default: throw wire::BadFrame("an engine was sent a frame that is not for engines");
+    case Kind::rank_job_end:
+      forget_job(head.token);
+      break;
+    default:
+      throw wire::BadFrame("an engine was sent a frame that is not for engines");
   }
   act();
 }
@@ -140,7 +147,9 @@ void WorkerHost::forget_job(JobId id) {
 void WorkerHost::on_child_frame(std::uint32_t link, link::Incoming& in) {
   Worker& worker = workers_.at(link);
   switch (in.head.kind) {
-    case Kind::child_result: result(link, worker, in); break;
+    case Kind::child_result:
+      result(link, worker, in);
+      break;
     case Kind::child_error: {
       flush_merge(link, worker);
       std::span<const std::byte> body = in.body;
@@ -158,8 +167,11 @@ void WorkerHost::on_child_frame(std::uint32_t link, link::Incoming& in) {
       act();
       break;
     }
-    case Kind::child_init_error: fail_pool(worker.pool, in.body, {{}, std::move(in.slice)}); break;
-    default: throw wire::BadFrame("a pool worker sent a frame that is not its to send");
+    case Kind::child_init_error:
+      fail_pool(worker.pool, in.body, {{}, std::move(in.slice)});
+      break;
+    default:
+      throw wire::BadFrame("a pool worker sent a frame that is not its to send");
   }
 }
 
@@ -167,8 +179,9 @@ void WorkerHost::result(std::uint32_t link, Worker& worker, link::Incoming& in) 
   std::span<const std::byte> results = in.body;
   const auto run = wire::take<wire::RunDone>(results);
   Merge& merge = worker.merge;
-  if (merge.run.count != 0 && (in.slice || merge.job != in.head.token || merge.run.first + merge.run.count != run.first ||
-                               merge.results.size() + results.size() > most_merged_bytes))
+  if (merge.run.count != 0 &&
+      (in.slice || merge.job != in.head.token || merge.run.first + merge.run.count != run.first ||
+       merge.results.size() + results.size() > most_merged_bytes))
     flush_merge(link, worker);
   if (in.slice) {
     if (account(link, in.head.token, run))
@@ -252,10 +265,11 @@ void WorkerHost::on_fork_failed(std::uint32_t link, int error) {
   if (pool == pools_.end()) return;
   pool->second.workers.erase(link);
   if (!pool->second.stopping)
-    fail_pool(id, std::make_exception_ptr(std::system_error(
-                      error, std::generic_category(),
-                      "rank " + std::to_string(router_.layout().rank) + " (" + router_.layout().host() +
-                          ") cannot start a worker process: raise the limit on processes (ulimit -u) or use fewer workers")));
+    fail_pool(
+        id, std::make_exception_ptr(std::system_error(
+                error, std::generic_category(),
+                "rank " + std::to_string(router_.layout().rank) + " (" + router_.layout().host() +
+                    ") cannot start a worker process: raise the limit on processes (ulimit -u) or use fewer workers")));
   report_if_gone(id);
 }
 

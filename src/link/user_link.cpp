@@ -1,5 +1,7 @@
 #include "link/user_link.hpp"
 
+#include <sched.h>
+
 #include <algorithm>
 
 #include "link/shared_memory.hpp"
@@ -9,6 +11,9 @@ namespace {
 
 // A lost wake-up would be a bug; this only bounds what such a bug, or an engine that died, can cost.
 constexpr Nanoseconds longest_sleep = std::chrono::milliseconds(200);
+
+// A reply that is on its way is here sooner than a sleeper on a halted core is awake.
+constexpr auto longest_look = std::chrono::microseconds(50);
 
 Nanoseconds time_left(UserLink::Deadline deadline) {
   if (!deadline) return longest_sleep;
@@ -58,7 +63,10 @@ bool UserLink::wait_slowly(const std::function<bool()>& done, Deadline deadline)
     try {
       if (!drain()) {
         const Clock::time_point since = Clock::now();
-        end_.wait([&] { return failed_.load() || done(); }, time_left(deadline));
+        const auto ready = [&] { return failed_.load() || done(); };
+        while (end_.core_is_free() && !end_.pending() && !ready() && Clock::now() - since < longest_look)
+          ::sched_yield();
+        if (!end_.pending()) end_.wait(ready, time_left(deadline));
         // whoever has nothing to do for so long can do without the memory it keeps for speed
         if (!drain() && Clock::now() - since >= longest_sleep) discard_kept_memory();
       }

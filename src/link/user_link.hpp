@@ -26,7 +26,8 @@ class UserLink {
 
   UserLink(LinkEnd end, Handler handler) : end_(std::move(end)), handler_(std::move(handler)) {}
 
-  /// Sends a frame; blocks only while the ring is full. `ring`: wake the engine. Any thread. @throws Error if the engine is gone
+  /// Sends a frame; blocks only while the ring is full. `ring`: wake the engine. Any thread. @throws Error if the
+  /// engine is gone
   void send(const wire::Header& head, std::span<const std::byte> first, std::span<const std::byte> second = {},
             const Slice& slice = {}, bool ring = true);
   /// Wakes the engine for what was sent without ringing.

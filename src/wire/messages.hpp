@@ -1,4 +1,5 @@
-// The fixed part of every frame's body: one struct per message. What varies in length follows it, in line or as a slice.
+// The fixed part of every frame's body: one struct per message. What varies in length follows it, in line or as a
+// slice.
 #pragma once
 
 #include <array>

@@ -23,7 +23,8 @@ int cores_in_mask(pid_t pid) {
   return 1;
 }
 
-/// The first line of the process's cgroup file for this controller ("" is the unified hierarchy), as a path below the mount.
+/// The first line of the process's cgroup file for this controller ("" is the unified hierarchy), as a path below the
+/// mount.
 std::string cgroup_path(const std::string& controller) {
   std::ifstream file("/proc/self/cgroup");
   for (std::string line; std::getline(file, line);) {

@@ -18,15 +18,16 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using wire::Kind;
 
-/// Describes the exception that is being handled. What a `serialize` of the user's throws is a SerializationError; that of
-/// the function itself, of rankpool or for want of memory stays what it is.
+/// Describes the exception that is being handled. What a `serialize` of the user's throws is a SerializationError; that
+/// of the function itself, of rankpool or for want of memory stays what it is.
 wire::ErrorRecord describe(detail::TaskSink::Stage stage) {
   using Stage = detail::TaskSink::Stage;
   const wire::ErrorRecord thrown = wire::describe_current_exception();
   const auto as_serialization_error = [&] {
     try {
-      throw SerializationError(std::string(stage == Stage::encode_result ? "the result of the task could not be encoded"
-                                                                         : "the arguments of the task could not be decoded") +
+      throw SerializationError(std::string(stage == Stage::encode_result
+                                               ? "the result of the task could not be encoded"
+                                               : "the arguments of the task could not be decoded") +
                                ": " + thrown.type_name + ": " + thrown.what);
     } catch (...) {
       return wire::describe_current_exception();
@@ -130,8 +131,7 @@ void TaskRunner::send_error(Kind kind, std::uint64_t task, Stage stage) {
   record.stage = stage;
   detail::Buffer bytes;
   record.encode(bytes);
-  const wire::TaskError fixed{
-      .task = task, .work = work_since_last(), .rank = rank_, .pid = ::getpid(), .host = host_};
+  const wire::TaskError fixed{.task = task, .work = work_since_last(), .rank = rank_, .pid = ::getpid(), .host = host_};
   const wire::Header head{.to = {rank_, 0}, .token = job_, .kind = kind};
   if (link::Slice slice = link::take_slice(bytes)) {
     link_.send(head, wire::bytes_of(fixed), {}, slice);
@@ -141,7 +141,8 @@ void TaskRunner::send_error(Kind kind, std::uint64_t task, Stage stage) {
 }
 
 bool TaskRunner::initialize(std::span<const std::byte> initializer) {
-  // an initializer travels as a callable without arguments; it is run here as a job of one task whose value nobody wants
+  // an initializer travels as a callable without arguments; it is run here as a job of one task whose value nobody
+  // wants
   struct Quiet final : detail::TaskSink {
     detail::Buffer& begin() override { return buffer; }
     void value() override {}

@@ -24,7 +24,8 @@ class TaskRunner final : private detail::TaskSink {
   TaskRunner(const TaskRunner&) = delete;
   TaskRunner& operator=(const TaskRunner&) = delete;
 
-  /// A job and its callable (its handle, then its bytes). One that cannot be found or decoded is the error of each of its tasks.
+  /// A job and its callable (its handle, then its bytes). One that cannot be found or decoded is the error of each of
+  /// its tasks.
   void learn(std::uint64_t job, std::span<const std::byte> callable);
   void run(std::uint64_t job, const wire::RunItems& run, std::span<const std::byte> items);
   void forget(std::uint64_t job);

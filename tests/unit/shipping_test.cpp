@@ -4,12 +4,14 @@
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <spawn.h>
+#include <sys/personality.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <cmath>
 #include <cstring>
+#include <fstream>
 #include <functional>
 #include <memory>
 #include <stdexcept>
@@ -188,9 +190,20 @@ class Shipping : public testing::Test {
   }
 };
 
+/// False under a debugger or a sanitizer that switches it off.
+bool addresses_are_random() {
+#ifdef __PIE__
+  std::ifstream setting("/proc/sys/kernel/randomize_va_space");
+  return setting.get() != '0' && (::personality(0xffffffff) & ADDR_NO_RANDOMIZE) == 0;
+#else
+  return false;
+#endif
+}
+
 TEST_F(Shipping, TheOtherProcessHasItsCodeElsewhere) {
-  EXPECT_NE(call([] { return address_of_heavy(); }), address_of_heavy())
-      << "is this a position-independent executable?";
+  if (addresses_are_random()) {
+    EXPECT_NE(call([] { return address_of_heavy(); }), address_of_heavy());
+  }
   EXPECT_EQ(call([] { return shipping::program_build_id(); }), shipping::program_build_id());
 }
 
@@ -206,8 +219,8 @@ TEST_F(Shipping, FunctionsAndPointersToThem) {
 
 TEST_F(Shipping, Lambdas) {
   EXPECT_EQ(call([](double x) { return x * 2; }, 4.0), 8.0);
-  const int n = 3;
-  const double d = 0.5;
+  int n = 3;
+  double d = 0.5;
   EXPECT_EQ(call([n, d](double x) { return n * x + d; }, 2.0), 6.5);
   EXPECT_EQ(call([calls = 0]() mutable { return ++calls; }), 1);
   EXPECT_EQ(call([](auto x, auto y) { return x + y; }, 1, 2), 3);

@@ -25,11 +25,12 @@ struct JobShape {
   bool no_result = false;
 };
 
-/// Sends the items of one job, in blocks that start small, so that the first workers begin at once, and grow. A job that
-/// is not finished when the writer goes (its input threw) is cancelled.
+/// Sends the items of one job, in blocks that start small, so that the first workers begin at once, and grow. A job
+/// that is not finished when the writer goes (its input threw) is cancelled.
 class JobWriter {
  public:
-  /// Opens the job. An item whose `serialize` throws ends the job. @throws PoolClosed, or the error of a failed initializer
+  /// Opens the job. An item whose `serialize` throws ends the job. @throws PoolClosed, or the error of a failed
+  /// initializer
   JobWriter(std::shared_ptr<PoolClient> pool, std::shared_ptr<JobState> state, const JobShape& shape, Buffer callable);
   JobWriter(const JobWriter&) = delete;
   JobWriter& operator=(const JobWriter&) = delete;

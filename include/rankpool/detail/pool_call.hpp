@@ -24,7 +24,9 @@ template <class F, class Range, bool unpack>
 concept MapTask = Task<std::decay_t<F>, ItemOf<Range>, unpack>;
 /// Can `f(args...)` be run elsewhere?
 template <class F, class... Args>
-concept CallTask = Task<std::decay_t<F>, std::tuple<Stored<Args>...>, true>;
+concept CallTask = Task < std::decay_t<F>,
+        std::tuple<Stored<Args>...>,
+true > ;
 
 /// What a map over tasks that return R returns.
 template <class R>

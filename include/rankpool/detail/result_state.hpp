@@ -60,8 +60,8 @@ class OneResult final : public ResultState<R> {
 template <class R>
 class ManyResults final : public ResultState<std::vector<R>> {
   // Values that can lie about unset until they come need no optional around them.
-  static constexpr bool plain =
-      Codec<R>::raw && std::is_trivially_copyable_v<R> && std::is_default_constructible_v<R> && !std::is_same_v<R, bool>;
+  static constexpr bool plain = Codec<R>::raw && std::is_trivially_copyable_v<R> &&
+                                std::is_default_constructible_v<R> && !std::is_same_v<R, bool>;
   using Place = std::conditional_t<plain, R, std::optional<R>>;
 
  public:
