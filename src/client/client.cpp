@@ -49,7 +49,11 @@ void Client::stop() {
   if (!last) return;
   last->stopping_ = true;
   last->link_.wake();
-  if (last->callback_thread_.joinable()) last->callback_thread_.join();
+  if (last->callback_thread_.get_id() == std::this_thread::get_id()) {
+    last->callback_thread_.detach();  // exit() in a callback: there is nobody to wait for
+  } else if (last->callback_thread_.joinable()) {
+    last->callback_thread_.join();
+  }
   const std::lock_guard lock(current_mutex);
   current.reset();
 }

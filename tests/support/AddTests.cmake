@@ -22,7 +22,8 @@ if(version MATCHES "Open MPI|OpenRTE")
   set(rankpool_open_mpi TRUE)
 endif()
 
-# rankpool_add_test(NAME RANKS COMMAND ... LABEL TIMEOUT PROCESSORS ...): one ctest. RANKS: `alone` (no mpirun) or a number.
+# rankpool_add_test(NAME RANKS COMMAND ... LABEL TIMEOUT PROCESSORS ...): one ctest. RANKS: a number, or `alone`: no
+# mpirun.
 function(rankpool_add_test name ranks)
   cmake_parse_arguments(A "SERIAL" "TIMEOUT;LABEL;PROCESSORS" "COMMAND;ENV;EXPECT" ${ARGN})
   math(EXPR outer "${A_TIMEOUT} * ${rankpool_time_factor}")
@@ -69,13 +70,12 @@ function(add_mpi_test name)
   endif()
 
   add_executable(${name} ${A_SOURCES})
-  target_link_libraries(${name} PRIVATE rankpool::rankpool GTest::gtest)
   if(A_ALL_RANKS)
     target_sources(${name} PRIVATE ${rankpool_support}/all_ranks_main.cpp)
     target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/src)
-    target_link_libraries(${name} PRIVATE MPI::MPI_CXX Boost::mpi)
+    target_link_libraries(${name} PRIVATE rankpool::rankpool GTest::gtest MPI::MPI_CXX Boost::mpi)
   else()
-    target_sources(${name} PRIVATE ${rankpool_support}/program_main.cpp)
+    target_link_libraries(${name} PRIVATE program_main)
   endif()
 
   set(serial "")

@@ -1,4 +1,4 @@
-// The main of a test of the public interface: the program of rank 0 runs GoogleTest, the other ranks serve, as in real use.
+// The main of a test of the public interface: the program of rank 0 runs GoogleTest, the other ranks serve.
 #include <gtest/gtest.h>
 
 #include <rankpool/rankpool.hpp>
