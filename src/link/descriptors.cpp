@@ -25,8 +25,9 @@ UniqueFd make_memfd(const char* name, std::size_t size) {
   return fd;
 }
 
-std::byte* map_shared(int fd, std::size_t size, bool writable, int extra_flags) {
-  void* at = ::mmap(nullptr, size, writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED | extra_flags, fd, 0);
+std::byte* map_shared(int fd, std::size_t size, bool writable, int extra_flags, std::uint64_t offset) {
+  void* at = ::mmap(nullptr, size, writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED | extra_flags, fd,
+                    static_cast<off_t>(offset));
   if (at == MAP_FAILED) throw_errno("rankpool: mmap of shared memory");
   return static_cast<std::byte*>(at);
 }

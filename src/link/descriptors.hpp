@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <utility>
 
@@ -32,8 +33,8 @@ class UniqueFd {
 
 /// An anonymous file in memory of `size` bytes. @throws std::system_error
 UniqueFd make_memfd(const char* name, std::size_t size);
-/// Maps all of it, shared. @throws std::system_error
-std::byte* map_shared(int fd, std::size_t size, bool writable, int extra_flags = 0);
+/// Maps `size` bytes of it from `offset` (whole pages) on, shared. @throws std::system_error
+std::byte* map_shared(int fd, std::size_t size, bool writable, int extra_flags = 0, std::uint64_t offset = 0);
 /// A connected pair of SEQPACKET sockets that neither block nor survive exec. @throws std::system_error
 std::pair<UniqueFd, UniqueFd> make_socket_pair();
 

@@ -16,7 +16,8 @@ Segment::Segment(SharedMemory memory, std::size_t size) noexcept
 }
 
 Segment::~Segment() {
-  if (map_ != nullptr) ::munmap(const_cast<std::byte*>(map_), size_);
+  unmap(first_);
+  unmap(whole_);
   if (fd_ >= 0) ::close(fd_);
   if (written_.fd >= 0) {
     recycle(written_);
@@ -25,10 +26,25 @@ Segment::~Segment() {
   }
 }
 
-const std::byte* Segment::data() {
-  if (written_.map != nullptr) return written_.map;
-  if (map_ == nullptr && size_ != 0) map_ = map_shared(fd_, size_, false, MAP_POPULATE);
-  return map_;
+std::span<const std::byte> Segment::view(std::uint64_t offset, std::uint64_t length) {
+  if (length == 0) return {};
+  const auto part = [&](const Mapping& mapping) { return mapping.bytes.subspan(offset - mapping.begin, length); };
+  if (written_.map != nullptr) return {written_.map + offset, length};
+  if (first_.bytes.data() == nullptr) first_ = map(offset, length);
+  if (first_.holds(offset, length)) return part(first_);
+  if (whole_.bytes.data() == nullptr) whole_ = map(0, size_);
+  return part(whole_);
+}
+
+Segment::Mapping Segment::map(std::uint64_t offset, std::uint64_t length) const {
+  const auto page = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+  const std::uint64_t begin = offset / page * page;
+  const std::uint64_t size = offset + length - begin;
+  return {begin, {map_shared(fd_, size, false, MAP_POPULATE, begin), size}};
+}
+
+void Segment::unmap(const Mapping& mapping) noexcept {
+  if (mapping.bytes.data() != nullptr) ::munmap(const_cast<std::byte*>(mapping.bytes.data()), mapping.bytes.size());
 }
 
 std::shared_ptr<Segment> Segment::create(std::size_t size) {

@@ -12,7 +12,7 @@
 
 namespace rankpool::link {
 
-/// A memfd with its size and, from the first `data()` on, a read-only mapping of it in this process.
+/// A memfd with its size and, from the first look at it on, a read-only mapping of what was looked at in this process.
 /// Shared, because several slices of one segment may travel at once. Not thread-safe.
 class Segment {
  public:
@@ -27,8 +27,11 @@ class Segment {
   /// The descriptor to send to other processes.
   int fd() const noexcept { return fd_; }
   std::size_t size() const noexcept { return size_; }
-  /// Maps at the first call (whole, populated). @throws std::system_error
-  const std::byte* data();
+  /// All of it, as `view` of the whole. @throws std::system_error
+  const std::byte* data() { return view(0, size_).data(); }
+  /// The bytes [offset, offset + length), which hold until the segment goes. The first call maps just these, since who
+  /// received one slice of many has no use for the rest; a call for others maps all. @throws std::system_error
+  std::span<const std::byte> view(std::uint64_t offset, std::uint64_t length);
   /// A new segment of `size` bytes, mapped for writing: what a transport receives into. Its content is undefined.
   /// @throws std::system_error, std::bad_alloc
   static std::shared_ptr<Segment> create(std::size_t size);
@@ -36,9 +39,21 @@ class Segment {
   std::byte* writable_data() noexcept { return written_.map; }
 
  private:
+  struct Mapping {
+    std::uint64_t begin = 0;  // in the file; a multiple of the page size
+    std::span<const std::byte> bytes;
+
+    bool holds(std::uint64_t offset, std::uint64_t length) const noexcept {
+      return bytes.data() != nullptr && offset >= begin && offset + length <= begin + bytes.size();
+    }
+  };
+  Mapping map(std::uint64_t offset, std::uint64_t length) const;
+  static void unmap(const Mapping& mapping) noexcept;
+
   int fd_;
   std::size_t size_;
-  const std::byte* map_ = nullptr;
+  Mapping first_;  // what was looked at first
+  Mapping whole_;
   SharedMemory written_;
 };
 
@@ -49,7 +64,7 @@ struct Slice {
   std::uint64_t length = 0;
 
   explicit operator bool() const noexcept { return segment != nullptr; }
-  std::span<const std::byte> bytes() const { return {segment->data() + offset, length}; }
+  std::span<const std::byte> bytes() const { return segment->view(offset, length); }
 };
 
 /// The bytes of a buffer as a slice: takes its memfd over; empty slice if the buffer is still on the heap.

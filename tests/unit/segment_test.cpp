@@ -179,15 +179,34 @@ TEST_F(SegmentTest, ForkedProcessDoesNotWriteIntoItsParentsMemory) {
 }
 
 TEST_F(SegmentTest, KeepsOnlyAFewPieces) {
+  constexpr std::size_t sent = 40;
+  constexpr std::size_t kept = 20;
   std::vector<Slice> slices;
-  for (int i = 0; i < 20; ++i) {
-    Buffer buffer = filled(8 << 20, i);
+  for (std::size_t i = 0; i < sent; ++i) {
+    Buffer buffer = filled(4 << 20, static_cast<int>(i));
     slices.push_back(take_slice(buffer));
   }
-  for (int i = 0; i < 20; ++i) EXPECT_TRUE(all_are(slices[static_cast<std::size_t>(i)].bytes().first(4096), i));
-  const std::size_t with_all = open_descriptors();
+  for (std::size_t i = 0; i < sent; ++i) EXPECT_TRUE(all_are(slices[i].bytes().first(4096), static_cast<int>(i)));
+  const std::size_t with_all = open_descriptors();  // two for each
   slices.clear();
-  EXPECT_LE(open_descriptors(), with_all - 40 + 4);
+  EXPECT_LE(open_descriptors(), with_all - 2 * sent + kept);
+  discard_kept_memory();
+  EXPECT_EQ(open_descriptors(), with_all - 2 * sent);
+}
+
+TEST_F(SegmentTest, ASliceIsMappedAloneAndTheRestOnlyWhenAskedFor) {
+  Buffer buffer = filled(1 << 20, 3);
+  buffer.data()[500'000] = std::byte{7};
+  const Slice sent = take_slice(buffer);
+  const Slice received{std::make_shared<Segment>(::dup(sent.segment->fd()), sent.segment->size()), 499'999, 3};
+  const std::span<const std::byte> part = received.bytes();
+  EXPECT_EQ(part[0], std::byte{3});
+  EXPECT_EQ(part[1], std::byte{7});
+  EXPECT_EQ(part[2], std::byte{3});
+  EXPECT_EQ(received.segment->view(500'000, 1).data(), part.data() + 1);  // inside what is mapped
+  EXPECT_TRUE(all_are(received.segment->view(0, 500'000), 3));
+  EXPECT_EQ(received.segment->view(500'000, 500'000)[0], std::byte{7});
+  EXPECT_EQ(part[1], std::byte{7});  // still there
 }
 
 TEST_F(SegmentTest, EmptySegmentHasNoMapping) {
