@@ -1,11 +1,18 @@
 #include "engine/port.hpp"
 
 namespace rankpool::engine {
+namespace {
+
+/// Nobody waits for a part of the results of a job, so a user who sleeps until the whole is there is not woken for
+/// each. Large ones are worth taking in while others are computed.
+bool wakes(const wire::Header& head, const link::Slice& slice) { return head.kind != wire::Kind::job_results || slice; }
+
+}  // namespace
 
 void Port::send(const wire::Header& head, std::span<const std::byte> first, std::span<const std::byte> second,
                 const link::Slice& slice) {
   if (kept_.empty() && end_.try_send(head, first, second, slice)) {
-    unrung_ = true;
+    unrung_ |= wakes(head, slice);
     return;
   }
   Kept kept{head, {}, slice};
@@ -20,9 +27,12 @@ bool Port::flush() {
     const Kept& next = kept_.front();
     if (!end_.try_send(next.head, next.body, {}, next.slice)) {
       end_.want_room();
-      if (!end_.try_send(next.head, next.body, {}, next.slice)) break;
+      if (!end_.try_send(next.head, next.body, {}, next.slice)) {
+        end_.ring();  // it may sleep over a full ring; it rings back when it has made room
+        break;
+      }
     }
-    unrung_ = true;
+    unrung_ |= wakes(next.head, next.slice);
     kept_.pop_front();
   }
   if (!unrung_) return false;

@@ -18,7 +18,8 @@ class Port {
 
   void send(const wire::Header& head, std::span<const std::byte> first, std::span<const std::byte> second,
             const link::Slice& slice);
-  /// Sends what was kept, as far as there is room, then wakes the user if anything was sent. True if anything was.
+  /// Sends what was kept, as far as there is room, then wakes the user if anything was sent that it waits for, or if
+  /// its ring is full. True if it was.
   bool flush();
   /// Hands at most `limit` frames to `handler(Incoming&)`. True if there was one.
   template <class Handler>

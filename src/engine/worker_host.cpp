@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <csignal>
 #include <string>
 #include <system_error>
@@ -24,6 +25,7 @@ using wire::Kind;
 
 constexpr std::size_t most_merged_bytes = 32 * 1024;  // a merged frame stays within wire::max_body
 constexpr int most_idle_deaths = 8;
+constexpr auto brief_life = std::chrono::seconds(1);
 
 }  // namespace
 
@@ -161,6 +163,7 @@ void WorkerHost::on_child_frame(std::uint32_t link, link::Incoming& in) {
     }
     case Kind::child_ready: {
       worker.ready = true;
+      worker.ready_since = std::chrono::steady_clock::now();
       const auto pool = pools_.find(worker.pool);
       if (pool != pools_.end() && !pool->second.stopping)
         dealer_.add_worker(worker.pool, link, pool->second.options.max_tasks_per_child);
@@ -244,7 +247,8 @@ void WorkerHost::on_child_ended(std::uint32_t link, pid_t pid, int wait_status, 
     report_if_gone(worker.pool);
     return;
   }
-  if (!held_task && (!worker.ready || ++pool.idle_deaths >= most_idle_deaths)) {
+  const bool lived_briefly = std::chrono::steady_clock::now() - worker.ready_since < brief_life;
+  if (!held_task && (!worker.ready || (lived_briefly && ++pool.idle_deaths >= most_idle_deaths))) {
     // it would die again and again: say so instead of starting it for ever
     WorkerLost::Data lost;
     lost.rank = router_.layout().rank;

@@ -1,6 +1,7 @@
 // The pool workers of one rank: starts them, feeds them, reports what they did.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <exception>
 #include <unordered_map>
@@ -40,6 +41,7 @@ class WorkerHost final : public ChildOwner {
   struct Worker {
     scheduler::PoolId pool = 0;
     bool ready = false;
+    std::chrono::steady_clock::time_point ready_since{};
     bool leaving = false;
     std::unordered_set<scheduler::JobId> jobs;  // whose callable it has
     Merge merge;
@@ -50,7 +52,7 @@ class WorkerHost final : public ChildOwner {
     std::uint64_t next_number = 0;
     std::unordered_set<std::uint32_t> workers;
     bool stopping = false;
-    int idle_deaths = 0;  // workers that died in a row with no task in them
+    int idle_deaths = 0;  // workers that died soon and with no task in them, in a row
   };
   struct Job {
     wire::RankJob fixed{};

@@ -14,6 +14,8 @@ constexpr Nanoseconds longest_sleep = std::chrono::milliseconds(200);
 
 // A reply that is on its way is here sooner than a sleeper on a halted core is awake.
 constexpr auto longest_look = std::chrono::microseconds(50);
+constexpr auto shortest_look =
+    std::chrono::microseconds(10);  // until then the engine's word on the cores is an old one
 
 Nanoseconds time_left(UserLink::Deadline deadline) {
   if (!deadline) return longest_sleep;
@@ -64,8 +66,7 @@ bool UserLink::wait_slowly(const std::function<bool()>& done, Deadline deadline)
       if (!drain()) {
         const Clock::time_point since = Clock::now();
         const auto ready = [&] { return failed_.load() || done(); };
-        while (end_.core_is_free() && !end_.pending() && !ready() && Clock::now() - since < longest_look)
-          ::sched_yield();
+        while (!end_.pending() && !ready() && may_look(Clock::now() - since)) ::sched_yield();
         if (!end_.pending()) end_.wait(ready, time_left(deadline));
         // whoever has nothing to do for so long can do without the memory it keeps for speed
         if (!drain() && Clock::now() - since >= longest_sleep) discard_kept_memory();
@@ -78,6 +79,10 @@ bool UserLink::wait_slowly(const std::function<bool()>& done, Deadline deadline)
     turn_.notify_all();
     if (trouble) std::rethrow_exception(trouble);
   }
+}
+
+bool UserLink::may_look(Clock::duration looked) const noexcept {
+  return looked < shortest_look || (looked < longest_look && end_.free_cores() >= cores_to_look_);
 }
 
 void UserLink::look() {
