@@ -30,7 +30,7 @@ struct Errand {
 class Worker {
  public:
   explicit Worker(const worker::ChildStart& start)
-      : client_(std::make_shared<Client>(link::LinkEnd::open(start.descriptors, *start.page), 1, Identity{},
+      : client_(std::make_shared<Client>(link::LinkEnd::open(start.descriptors, *start.page), Identity{},
                                          [this](link::Incoming& in) { put(in); })) {
     Client::start(client_);
   }

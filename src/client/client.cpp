@@ -14,9 +14,9 @@ std::shared_ptr<Client> current;
 
 }  // namespace
 
-Client::Client(link::LinkEnd end, int cores_to_look, Identity identity, link::UserLink::Handler other)
+Client::Client(link::LinkEnd end, Identity identity, link::UserLink::Handler other)
     : identity_(std::move(identity)),
-      link_(std::move(end), cores_to_look, [this](link::Incoming& in) { on_frame(in); }),
+      link_(std::move(end), [this](link::Incoming& in) { on_frame(in); }),
       other_(std::move(other)) {}
 
 Client::~Client() {

@@ -36,8 +36,8 @@ struct Identity {
 /// The one connection of this process, between `start` and `stop`. All members may be called from any thread.
 class Client {
  public:
-  /// Frames that no receiver is for (a child's work) go to `other`. `cores_to_look`: see UserLink.
-  Client(link::LinkEnd end, int cores_to_look, Identity identity, link::UserLink::Handler other);
+  /// Frames that no receiver is for (a child's work) go to `other`.
+  Client(link::LinkEnd end, Identity identity, link::UserLink::Handler other);
   ~Client();
 
   /// The client of this process. @throws NotRunning outside `run`

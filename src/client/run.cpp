@@ -55,7 +55,7 @@ class MasterEngine {
         [this, options, end = std::move(engine_end), zygote = std::move(zygote),
          started = std::move(started)]() mutable { serve(options, std::move(end), std::move(zygote), started); });
     try {
-      Client::start(std::make_shared<Client>(std::move(user_end_), 1, identity.get(), [](link::Incoming&) {
+      Client::start(std::make_shared<Client>(std::move(user_end_), identity.get(), [](link::Incoming&) {
         throw wire::BadFrame("the main program was sent a frame that is not for it");
       }));
     } catch (...) {

@@ -90,8 +90,9 @@ void Engine::rest() {
 
 bool Engine::core_is_free() const {
   const int busy = transport_ ? transport_->busy_workers_here() : page_->busy_workers.load(std::memory_order_relaxed);
-  page_->free_cores.store(layout_.cores - busy, std::memory_order_relaxed);
-  return busy < layout_.cores;
+  const bool free = busy < layout_.cores;
+  page_->core_is_free.store(free, std::memory_order_relaxed);
+  return free;
 }
 
 void Engine::send(wire::Header head, std::span<const std::byte> fixed, const PayloadView& payload) {

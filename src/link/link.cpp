@@ -69,7 +69,7 @@ LinkEnd::LinkEnd(Side side, int memory, UniqueFd socket, RankPageData* page) : s
   } else {
     data_ = reinterpret_cast<Data*>(base);
     peer_bell_ = &page->bell;
-    free_cores_ = &page->free_cores;
+    core_is_free_ = &page->core_is_free;
     out_ = RingWriter(&data_->to_engine, base + to_engine_at, ring_bytes);
     in_ = RingReader(&data_->to_user, base + to_user_at, ring_bytes);
   }
@@ -90,7 +90,7 @@ LinkEnd::~LinkEnd() {
 void LinkEnd::swap(LinkEnd& other) noexcept {
   std::swap(data_, other.data_);
   std::swap(peer_bell_, other.peer_bell_);
-  std::swap(free_cores_, other.free_cores_);
+  std::swap(core_is_free_, other.core_is_free_);
   other.answered_.store(answered_.exchange(other.answered_.load()));
   std::swap(socket_, other.socket_);
   std::swap(out_, other.out_);

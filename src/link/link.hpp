@@ -99,8 +99,8 @@ class LinkEnd {
   void wait_for_room(Nanoseconds timeout) {
     data_->bell.wait([&] { return !out_.room_wanted(); }, timeout);
   }
-  /// What the engine said last of the cores that no worker is busy on (user's side only).
-  int free_cores() const noexcept { return free_cores_->load(std::memory_order_relaxed); }
+  /// May this process look again and again for a moment before it sleeps (user's side only)?
+  bool core_is_free() const noexcept { return core_is_free_->load(std::memory_order_relaxed); }
   /// Wakes whoever sleeps on this end's own bell (user's side only).
   void ring_own() noexcept { data_->bell.ring(); }
 
@@ -125,7 +125,7 @@ class LinkEnd {
 
   Data* data_ = nullptr;  // at the start of the mapping
   Bell* peer_bell_ = nullptr;
-  const std::atomic<std::int32_t>* free_cores_ = nullptr;  // user's side only
+  const std::atomic<bool>* core_is_free_ = nullptr;  // user's side only
   Answered answered_{0};
   UniqueFd socket_;
   RingWriter out_;

@@ -14,8 +14,8 @@ struct RankPageData {
   alignas(64) std::atomic<std::uint32_t> zygote_events;  ///< events the zygote has sent; the engine reads its socket
                                                          ///< when this moves
   alignas(64) std::atomic<std::int32_t> busy_workers;  ///< children that run user code now: nobody spins on their cores
-  std::atomic<std::int32_t> free_cores;  ///< the engine's last word: cores of this host that no worker of it is busy on
-  std::uint64_t magic;                   ///< tells a peer that it mapped the right page
+  std::atomic<bool> core_is_free;  ///< the engine's last word: fewer workers of this host are busy than it has cores
+  std::uint64_t magic;             ///< tells a peer that it mapped the right page
 };
 
 /// Owns the mapping of a rank page, one's own or a peer's.

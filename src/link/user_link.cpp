@@ -82,7 +82,7 @@ bool UserLink::wait_slowly(const std::function<bool()>& done, Deadline deadline)
 }
 
 bool UserLink::may_look(Clock::duration looked) const noexcept {
-  return looked < shortest_look || (looked < longest_look && end_.free_cores() >= cores_to_look_);
+  return looked < shortest_look || (looked < longest_look && end_.core_is_free());
 }
 
 void UserLink::look() {

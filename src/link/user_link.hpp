@@ -24,10 +24,7 @@ class UserLink {
   /// Called by the leader for every frame, one at a time; it must not wait on this link.
   using Handler = std::function<void(Incoming&)>;
 
-  /// `cores_to_look`: it looks for a moment before it sleeps while so many cores are free. One for who waits for a busy
-  /// worker; two for a worker, which waits for an engine that needs a core as well.
-  UserLink(LinkEnd end, int cores_to_look, Handler handler)
-      : end_(std::move(end)), cores_to_look_(cores_to_look), handler_(std::move(handler)) {}
+  UserLink(LinkEnd end, Handler handler) : end_(std::move(end)), handler_(std::move(handler)) {}
 
   /// Sends a frame; blocks only while the ring is full. `ring`: wake the engine. Any thread. @throws Error if the
   /// engine is gone
@@ -62,7 +59,6 @@ class UserLink {
   bool may_look(Clock::duration looked) const noexcept;
 
   LinkEnd end_;
-  int cores_to_look_;
   Handler handler_;
   std::mutex send_mutex_;
   std::mutex receive_mutex_;
