@@ -16,11 +16,16 @@ namespace rankpool::detail {
 JobState::JobState() : shared_(std::make_unique<Shared>()) {}
 JobState::~JobState() = default;
 
-bool JobState::ready() const noexcept { return shared_->done.load(std::memory_order_acquire); }
+bool JobState::ended() const noexcept { return shared_->done.load(std::memory_order_acquire); }
+
+bool JobState::ready() const {
+  if (!ended()) client::Client::get()->link().look();
+  return ended();
+}
 
 bool JobState::wait_until(Deadline deadline) const {
-  if (ready()) return true;
-  return client::Client::get()->link().wait([this] { return ready(); }, deadline);
+  if (ended()) return true;
+  return client::Client::get()->link().wait([this] { return ended(); }, deadline);
 }
 
 bool JobState::successful() const {
@@ -44,7 +49,7 @@ void JobState::on_done(std::function<void()> callback) {
   const auto client = client::Client::get();
   {
     const std::lock_guard lock(shared_->mutex);
-    if (!ready()) {
+    if (!ended()) {
       shared_->callbacks.push_back(std::move(callback));
       callback = nullptr;
     }
@@ -124,7 +129,7 @@ void JobInbox::on_frame(link::Incoming& in) {
 }
 
 void JobInbox::fail(std::exception_ptr error) {
-  if (state_->ready()) return;
+  if (state_->ended()) return;
   task_failed(*state_, 0, std::move(error));
   end();
 }

@@ -14,8 +14,6 @@ constexpr Nanoseconds longest_sleep = std::chrono::milliseconds(200);
 
 // A reply that is on its way is here sooner than a sleeper on a halted core is awake.
 constexpr auto longest_look = std::chrono::microseconds(50);
-constexpr auto shortest_look =
-    std::chrono::microseconds(10);  // until then the engine's word on the cores is an old one
 
 Nanoseconds time_left(UserLink::Deadline deadline) {
   if (!deadline) return longest_sleep;
@@ -50,6 +48,10 @@ bool UserLink::drain() {
 }
 
 bool UserLink::wait_slowly(const std::function<bool()>& done, Deadline deadline) {
+  if (deadline && Clock::now() >= *deadline) {  // not to wait is not to be blind
+    look();
+    return done();
+  }
   std::unique_lock lock(receive_mutex_);
   for (;;) {
     if (done()) return true;
@@ -57,43 +59,43 @@ bool UserLink::wait_slowly(const std::function<bool()>& done, Deadline deadline)
     if (deadline && Clock::now() >= *deadline) return false;
     if (leading_) {
       turn_.wait_for(lock, time_left(deadline));
-      continue;
+    } else {
+      lead(lock, [&] { read_or_sleep(done, deadline); });
     }
-    leading_ = true;
-    lock.unlock();
-    std::exception_ptr trouble;
-    try {
-      if (!drain()) {
-        const Clock::time_point since = Clock::now();
-        const auto ready = [&] { return failed_.load() || done(); };
-        while (!end_.pending() && !ready() && may_look(Clock::now() - since)) ::sched_yield();
-        if (!end_.pending()) end_.wait(ready, time_left(deadline));
-        // whoever has nothing to do for so long can do without the memory it keeps for speed
-        if (!drain() && Clock::now() - since >= longest_sleep) discard_kept_memory();
-      }
-    } catch (...) {
-      trouble = std::current_exception();
-    }
-    lock.lock();
-    leading_ = false;
-    turn_.notify_all();
-    if (trouble) std::rethrow_exception(trouble);
   }
 }
 
-bool UserLink::may_look(Clock::duration looked) const noexcept {
-  return looked < shortest_look || (looked < longest_look && end_.core_is_free());
+void UserLink::read_or_sleep(const std::function<bool()>& done, Deadline deadline) {
+  if (drain()) return;
+  const Clock::time_point since = Clock::now();
+  const auto ready = [&] { return failed_.load() || done(); };
+  while (!end_.pending() && !ready() && end_.core_is_free() && Clock::now() - since < longest_look) ::sched_yield();
+  if (!end_.pending()) end_.wait(ready, time_left(deadline));
+  // whoever has nothing to do for so long can do without the memory it keeps for speed
+  if (!drain() && Clock::now() - since >= longest_sleep) discard_kept_memory();
 }
 
 void UserLink::look() {
-  std::unique_lock lock(receive_mutex_, std::try_to_lock);
-  if (!lock || leading_ || !end_.pending()) return;
+  std::unique_lock lock(receive_mutex_);
+  check_failed();
+  if (leading_ || !end_.pending()) return;
+  lead(lock, [this] { drain(); });
+}
+
+/// Runs `work` without the lock, as the only reader.
+void UserLink::lead(std::unique_lock<std::mutex>& lock, const std::function<void()>& work) {
   leading_ = true;
   lock.unlock();
-  drain();
+  std::exception_ptr trouble;
+  try {
+    work();
+  } catch (...) {
+    trouble = std::current_exception();
+  }
   lock.lock();
   leading_ = false;
   turn_.notify_all();
+  if (trouble) std::rethrow_exception(trouble);
 }
 
 void UserLink::fail(std::exception_ptr error) {

@@ -53,10 +53,10 @@ class UserLink {
 
  private:
   bool wait_slowly(const std::function<bool()>& done, Deadline deadline);
+  void lead(std::unique_lock<std::mutex>& lock, const std::function<void()>& work);
+  void read_or_sleep(const std::function<bool()>& done, Deadline deadline);
   bool drain();
   void check_failed();
-
-  bool may_look(Clock::duration looked) const noexcept;
 
   LinkEnd end_;
   Handler handler_;

@@ -75,6 +75,27 @@ using Texts = std::vector<std::string>;
 
 // ---- waiting
 
+TEST_F(Async, can_be_asked_again_and_again_by_a_thread_that_never_waits) {
+  const rp::AsyncResult<long> asked = pool.apply_async(square, 6);
+  EXPECT_TRUE(support::eventually([&] { return asked.ready(); }));
+  const rp::AsyncResult<long> awaited = pool.apply_async(square, 7);
+  EXPECT_TRUE(support::eventually([&] { return awaited.wait_for(0s); }));
+  const rp::AsyncResult<long> gotten = pool.apply_async(square, 8);
+  EXPECT_TRUE(support::eventually([&] {
+    try {
+      return gotten.get(0s) == 64;
+    } catch (const rp::TimeoutError&) {
+      return false;
+    }
+  }));
+  // far more than the link holds
+  const auto many = pool.map_async(square, std::views::iota(0L, 100'000L), {.chunksize = 1});
+  EXPECT_TRUE(support::eventually([&] { return many.ready(); }));
+  EXPECT_EQ(many.get().back(), square(99'999));
+  pool.close();
+  EXPECT_TRUE(support::eventually([&] { return pool.join_for(0s); }));
+}
+
 TEST_F(Async, timeouts_pass_and_get_can_be_repeated) {
   const rp::AsyncResult<int> result = held_task();
   EXPECT_THROW(result.get(0s), rp::TimeoutError);

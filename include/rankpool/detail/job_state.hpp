@@ -30,7 +30,9 @@ class JobState {
 
   /// False if the deadline passed first.
   bool wait_until(Deadline deadline) const;
-  bool ready() const noexcept;
+  bool ended() const noexcept;
+  /// The same after a look at what has arrived, for who asks again and again without ever waiting.
+  bool ready() const;
   /// @throws std::logic_error if it has not ended
   bool successful() const;
   /// Waits, then throws the error of the job if there is one. @throws TimeoutError if the deadline passed first
