@@ -70,9 +70,7 @@ std::uint64_t PoolClient::open_job(std::shared_ptr<JobState> state, const JobSha
   const wire::JobOpen open{.pool = token_,
                            .chunksize = shape.chunksize,
                            .retries = shape.retries < 0 ? retries_ : shape.retries,
-                           .item_bytes = shape.item_bytes,
-                           .result_bytes = shape.result_bytes,
-                           .no_result = shape.no_result ? 1u : 0u};
+                           .item_bytes = shape.item_bytes};
   {
     const std::lock_guard lock(mutex_);
     if (life_ == Life::failed) std::rethrow_exception(failure_);

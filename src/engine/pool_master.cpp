@@ -98,7 +98,7 @@ void PoolMaster::open_job(const wire::Header& head, std::span<const std::byte> b
   const auto pool = pool_ids_.find({head.from, open.pool});
   if (pool == pool_ids_.end() || pools_.at(pool->second).over) return;
   const JobId id = next_id_++;
-  const wire::RankJob fixed{pool->second, open.item_bytes, open.result_bytes, open.no_result, 0};
+  const wire::RankJob fixed{pool->second, open.item_bytes, 0};
   jobs_.emplace(id, Job{{head.from, head.token},
                         pool->second,
                         fixed,

@@ -38,9 +38,7 @@ struct JobOpen {
   std::uint64_t pool;
   std::uint64_t chunksize;
   std::int32_t retries;
-  std::uint32_t item_bytes;    ///< 0: every item has a length in front
-  std::uint32_t result_bytes;  ///< 0: every result has a length in front
-  std::uint32_t no_result;     ///< results have no bytes at all
+  std::uint32_t item_bytes;  ///< 0: every item has a length in front
 };
 /// job_items; then `count` items, the next of the job.
 struct JobItems {
@@ -50,8 +48,6 @@ struct JobItems {
 struct RankJob {
   std::uint64_t pool;
   std::uint32_t item_bytes;
-  std::uint32_t result_bytes;
-  std::uint32_t no_result;
   std::uint32_t reserved;
 };
 /// rank_run and child_run; then the items.

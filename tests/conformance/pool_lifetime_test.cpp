@@ -27,16 +27,8 @@ namespace rp = rankpool;
 using namespace std::chrono_literals;
 using support::Failure;
 using support::long_enough;
-
-namespace {
-
-long sqr(long x) { return x * x; }
-long sqr_after(long x, std::chrono::milliseconds nap) {
-  std::this_thread::sleep_for(nap);
-  return x * x;
-}
-
-}  // namespace
+using support::sqr;
+using support::sqr_after;
 
 // ---- _TestPool
 

@@ -27,14 +27,11 @@ namespace rp = rankpool;
 using namespace std::chrono_literals;
 using support::Failure;
 using support::long_enough;
+using support::sqr;
+using support::sqr_after;
 
 namespace {
 
-long sqr(long x) { return x * x; }
-long sqr_after(long x, std::chrono::milliseconds nap) {
-  std::this_thread::sleep_for(nap);
-  return x * x;
-}
 long mul(long x, long y) { return x * y; }
 int to_int(const std::string& text) { return std::stoi(text); }
 

@@ -18,6 +18,13 @@
 namespace support {
 
 inline long square(long x) { return x * x; }
+
+// CPython's names for the tasks of its pool tests.
+inline long sqr(long x) { return x * x; }
+inline long sqr_after(long x, std::chrono::milliseconds nap) {
+  std::this_thread::sleep_for(nap);
+  return x * x;
+}
 inline int own_pid() { return ::getpid(); }
 inline int own_pid_for(int) { return ::getpid(); }
 

@@ -18,11 +18,9 @@ class PoolClient;
 
 /// What the scheduler must know of a job before its items come.
 struct JobShape {
-  std::uint64_t chunksize = 0;     ///< 0: automatic
-  int retries = -1;                ///< -1: the pool's
-  std::uint32_t item_bytes = 0;    ///< 0: every item has its length in front
-  std::uint32_t result_bytes = 0;  ///< 0: every result has its length in front
-  bool no_result = false;
+  std::uint64_t chunksize = 0;   ///< 0: automatic
+  int retries = -1;              ///< -1: the pool's
+  std::uint32_t item_bytes = 0;  ///< 0: every item has its length in front
 };
 
 /// Sends the items of one job, in blocks that start small, so that the first workers begin at once, and grow. A job

@@ -65,8 +65,6 @@ struct PoolCall {
   static JobShape shape() {
     JobShape shape;
     shape.item_bytes = static_cast<std::uint32_t>(item_bytes<Item>());
-    shape.result_bytes = static_cast<std::uint32_t>(item_bytes<Result>());
-    shape.no_result = std::is_void_v<Result>;
     return shape;
   }
   static Buffer encode(const F& f) {
