@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "client/client.hpp"
+#include "client/remote_object.hpp"
 #include "wire/messages.hpp"
 #include "worker/task_runner.hpp"
 
@@ -84,9 +85,11 @@ class Worker {
   bool begin(const Errand& errand) {
     std::span<const std::byte> body = errand.body;
     const auto start = wire::take<wire::ChildStart>(body);
-    client_->set_identity({start.rank, start.ranks, start.slots, wire::text_of(start.host), wire::text_of(start.name)});
+    client_->set_identity(
+        {start.rank, start.link, start.ranks, start.slots, wire::text_of(start.host), wire::text_of(start.name)});
     ::prctl(PR_SET_NAME, start.name.data());
-    runner_ = std::make_unique<worker::TaskRunner>(client_->link(), start.rank, start.host);
+    runner_ = std::make_unique<worker::TaskRunner>(client_->link(), start.rank, start.host,
+                                                   [this](const auto& cargo) { before_end(cargo); });
     if (start.memory_limit != 0) {
       const rlimit limit{start.memory_limit, start.memory_limit};
       ::setrlimit(RLIMIT_DATA, &limit);
@@ -94,6 +97,12 @@ class Worker {
     if (start.has_initializer != 0 && !runner_->initialize(errand.slice ? errand.slice.bytes() : body)) return false;
     client_->link().send({.to = {start.rank, 0}, .kind = Kind::child_ready}, {});
     return true;
+  }
+
+  /// What a task did with objects must be seen before its result is.
+  void before_end(const detail::Buffer::Cargo& cargo) {
+    RemoteObject::announce(cargo);
+    client_->settle(0);
   }
 
   std::mutex mutex_;

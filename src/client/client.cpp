@@ -6,6 +6,8 @@
 
 #include <rankpool/errors.hpp>
 
+#include "wire/objects.hpp"
+
 namespace rankpool::client {
 namespace {
 
@@ -63,21 +65,79 @@ void Client::add(std::uint64_t token, std::shared_ptr<Receiver> receiver) {
   receivers_.emplace(token, std::move(receiver));
 }
 
+void Client::add_weak(std::uint64_t token, std::weak_ptr<Receiver> receiver) {
+  const std::lock_guard lock(mutex_);
+  weak_receivers_.emplace(token, std::move(receiver));
+}
+
 void Client::remove(std::uint64_t token) {
   std::shared_ptr<Receiver> last;  // its destructor must not run under the lock
   const std::lock_guard lock(mutex_);
   if (const auto found = receivers_.find(token); found != receivers_.end()) {
     last = std::move(found->second);
     receivers_.erase(found);
+  } else {
+    weak_receivers_.erase(token);
   }
 }
 
 void Client::send(wire::Kind kind, std::uint64_t token, std::span<const std::byte> fixed, detail::Buffer* payload,
                   bool ring) {
-  const wire::Header head{.to = {0, 0}, .token = token, .kind = kind};
+  settle(0);
+  send({.to = {0, 0}, .token = token, .kind = kind}, fixed, payload, ring);
+}
+
+void Client::send(const wire::Header& head, std::span<const std::byte> fixed, detail::Buffer* payload, bool ring) {
   if (payload == nullptr) return link_.send(head, fixed, {}, {}, ring);
   if (link::Slice slice = link::take_slice(*payload)) return link_.send(head, fixed, {}, slice, ring);
   link_.send(head, fixed, {payload->data(), payload->size()}, {}, ring);
+}
+
+namespace {
+
+constexpr int home_shift = 48;
+int home_of(std::uint64_t state) noexcept { return static_cast<int>(state >> home_shift) - 1; }
+
+/// Waits for any answer of a home: it has then taken in all that was sent before.
+class Echo final : public Receiver {
+ public:
+  void on_frame(link::Incoming&) override { done = true; }
+  std::atomic<bool> done{false};
+};
+
+}  // namespace
+
+void Client::unsettle(int home) {
+  const std::uint64_t count =
+      (tells_.fetch_add(1, std::memory_order_relaxed) + 1) & ((std::uint64_t{1} << home_shift) - 1);
+  const std::uint64_t mine = static_cast<std::uint64_t>(home + 1) << home_shift | count;
+  for (std::uint64_t state = unsettled_.load();;) {
+    if (state != 0 && home_of(state) != home) {
+      settle_slowly(state, nowhere);
+      state = unsettled_.load();
+    } else if (unsettled_.compare_exchange_weak(state, mine)) {
+      return;
+    }
+  }
+}
+
+void Client::settle_slowly(std::uint64_t state, int to) {
+  const int home = home_of(state);
+  // Through one's own engine nothing overtakes what that engine itself was sent.
+  if (home == to || (to != nowhere && home == identity_.rank)) return;
+  const auto echo = std::make_shared<Echo>();
+  const std::uint64_t token = new_token();
+  add(token, echo);
+  // number 0 is no object's: the home says so
+  const wire::ObjectRequest nothing{.request = token, .operation = 0, .thread = 0};
+  send({.to = {home, 0}, .token = 0, .kind = wire::Kind::object_request}, wire::bytes_of(nothing));
+  link_.wait([&] { return echo->done.load(); }, {});
+  remove(token);
+  settled(home, state);
+}
+
+void Client::settled(int home, std::uint64_t state) noexcept {
+  if (state != 0 && home_of(state) == home) unsettled_.compare_exchange_strong(state, 0);
 }
 
 void Client::on_frame(link::Incoming& in) {
@@ -85,7 +145,11 @@ void Client::on_frame(link::Incoming& in) {
   std::shared_ptr<Receiver> receiver;
   {
     const std::lock_guard lock(mutex_);
-    if (const auto found = receivers_.find(in.head.token); found != receivers_.end()) receiver = found->second;
+    if (const auto found = receivers_.find(in.head.token); found != receivers_.end()) {
+      receiver = found->second;
+    } else if (const auto weak = weak_receivers_.find(in.head.token); weak != weak_receivers_.end()) {
+      receiver = weak->second.lock();
+    }
   }
   if (receiver) receiver->on_frame(in);
 }

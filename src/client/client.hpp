@@ -27,6 +27,7 @@ class Receiver {
 /// Who this process is in the job.
 struct Identity {
   int rank = 0;
+  std::uint32_t link = 1;  ///< of this process on its rank
   int ranks = 1;
   int slots = 1;
   std::string host;
@@ -52,12 +53,37 @@ class Client {
 
   /// A number that is this process's own and never used again.
   std::uint64_t new_token() noexcept { return next_token_.fetch_add(1); }
+  /// A number for a new object of this rank that no other process of the rank uses.
+  std::uint64_t new_object_number() noexcept { return std::uint64_t{identity_.link} << 32 | next_object_.fetch_add(1); }
+  /// `receiver` lives until `remove`.
   void add(std::uint64_t token, std::shared_ptr<Receiver> receiver);
+  /// `receiver` may go at any time; its destructor calls `remove`.
+  void add_weak(std::uint64_t token, std::weak_ptr<Receiver> receiver);
   void remove(std::uint64_t token);
 
   /// Sends to the scheduler; the payload's memory is taken if it is a segment. `ring` false: more follows at once.
   void send(wire::Kind kind, std::uint64_t token, std::span<const std::byte> fixed = {},
             detail::Buffer* payload = nullptr, bool ring = true);
+
+  /// Sends to any engine or user process.
+  void send(const wire::Header& head, std::span<const std::byte> fixed, detail::Buffer* payload = nullptr,
+            bool ring = true);
+
+  // A request without an answer is on its way when its call returns, and would be overtaken by whatever this process
+  // then does through another engine or directly in shared memory. So there is at most one engine at a time with such
+  // requests, and whoever is about to go another way waits until that one has them all.
+
+  /// `home` has just been sent a request without an answer.
+  void unsettle(int home);
+  /// What is sent to the engine of rank `to` after this is not seen before the requests without an answer. `nowhere`:
+  /// whatever way it takes.
+  void settle(int to) {
+    if (const std::uint64_t state = unsettled_.load(std::memory_order_relaxed); state != 0) settle_slowly(state, to);
+  }
+  static constexpr int nowhere = -1;
+  /// What was unsettled when a question was sent, for `settled` when `home` has answered it.
+  std::uint64_t unsettled() const noexcept { return unsettled_.load(std::memory_order_relaxed); }
+  void settled(int home, std::uint64_t state) noexcept;
 
   /// Runs `callback` on the callback thread of this process, after those that were given before.
   void call_back(std::function<void()> callback);
@@ -69,12 +95,18 @@ class Client {
   void run_callbacks();
   bool take_callback(std::function<void()>& callback);
 
+  void settle_slowly(std::uint64_t state, int to);
+
   Identity identity_;
   link::UserLink link_;
   link::UserLink::Handler other_;
   std::atomic<std::uint64_t> next_token_{1};
+  std::atomic<std::uint32_t> next_object_{1};
+  std::atomic<std::uint64_t> unsettled_{0};  // home + 1 in the high 16 bits, a count below; 0: nothing is
+  std::atomic<std::uint64_t> tells_{0};
   std::mutex mutex_;
   std::unordered_map<std::uint64_t, std::shared_ptr<Receiver>> receivers_;
+  std::unordered_map<std::uint64_t, std::weak_ptr<Receiver>> weak_receivers_;
   std::deque<std::function<void()>> callbacks_;
   std::atomic<bool> callbacks_due_{false};
   std::atomic<bool> stopping_{false};

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include <rankpool/detail/buffer.hpp>
 #include <rankpool/detail/job_state.hpp>
 
 #include "client/client.hpp"
@@ -37,6 +38,8 @@ class JobInbox final : public client::Receiver {
       : state_(std::move(state)), forget_(std::move(forget)) {}
 
   void on_frame(link::Incoming& in) override;
+  /// Keeps objects alive while tasks that have handles of them may still be begun. Not while the job can end.
+  void keep(const Buffer::Cargo& cargo) { cargo_.insert(cargo_.end(), cargo.begin(), cargo.end()); }
   /// Ends the job with this error, if it has not ended. Any thread.
   void fail(std::exception_ptr error);
 
@@ -47,6 +50,7 @@ class JobInbox final : public client::Receiver {
 
   std::shared_ptr<JobState> state_;
   std::function<void()> forget_;
+  Buffer::Cargo cargo_;
 };
 
 }  // namespace rankpool::detail

@@ -57,6 +57,7 @@ std::shared_ptr<PoolClient> PoolClient::open(const PoolOptions& options) {
                             .memory_limit = options.memory_limit};
   Buffer initializer;
   if (options.initializer) options.initializer.encode(initializer);
+  pool->cargo_ = initializer.take_cargo();
   client->add(pool->token_, pool);
   client->send(Kind::pool_open, pool->token_, wire::bytes_of(open), &initializer);
   return pool;
@@ -67,6 +68,7 @@ std::uint64_t PoolClient::open_job(std::shared_ptr<JobState> state, const JobSha
   auto inbox = std::make_shared<JobInbox>(std::move(state), [weak = weak_from_this(), token] {
     if (const auto pool = weak.lock()) pool->forget(token);
   });
+  inbox->keep(callable.take_cargo());
   const wire::JobOpen open{.pool = token_,
                            .chunksize = shape.chunksize,
                            .retries = shape.retries < 0 ? retries_ : shape.retries,
@@ -85,6 +87,10 @@ std::uint64_t PoolClient::open_job(std::shared_ptr<JobState> state, const JobSha
 }
 
 void PoolClient::send_items(std::uint64_t job, std::uint64_t count, Buffer& items) {
+  if (const Buffer::Cargo cargo = items.take_cargo(); !cargo.empty()) {
+    const std::lock_guard lock(mutex_);
+    if (const auto found = jobs_.find(job); found != jobs_.end()) found->second->keep(cargo);
+  }
   client_->send(Kind::job_items, job, wire::bytes_of(wire::JobItems{count}), &items);
 }
 

@@ -49,6 +49,7 @@ class PoolClient final : public client::Receiver, public std::enable_shared_from
   Life life_ = Life::open;
   bool left_by_user_ = false;  // closed or terminated by a call
   std::exception_ptr failure_;
+  Buffer::Cargo cargo_;  // of the initializer
   std::atomic<bool> ended_{false};
   std::unordered_map<std::uint64_t, std::shared_ptr<JobInbox>> jobs_;
 };

@@ -87,7 +87,8 @@ class MasterEngine {
       engine = engine::start(options, page_, std::move(zygote));
       engine->add_main(std::move(end));
       const engine::Layout& layout = engine->layout();
-      started.set_value({0, layout.ranks(), layout.all_slots(), layout.host(), "MainProcess"});
+      started.set_value(
+          {0, engine::Children::main_link, layout.ranks(), layout.all_slots(), layout.host(), "MainProcess"});
     } catch (...) {
       started.set_exception(std::current_exception());
       return;

@@ -34,6 +34,12 @@ Port* Children::port(std::uint32_t link) {
   return found == children_.end() ? nullptr : &found->second->port;
 }
 
+void Children::remember(Child& child, int rank) {
+  const auto at = static_cast<std::size_t>(rank);
+  if (child.spoken_to.size() <= at) child.spoken_to.resize(static_cast<std::size_t>(router_.layout().ranks()));
+  child.spoken_to.at(at) = true;
+}
+
 bool Children::read(std::uint32_t link, Child& child, int limit) {
   const wire::Address here{router_.layout().rank, 0};
   const bool moved = child.port.receive(
@@ -42,7 +48,7 @@ bool Children::read(std::uint32_t link, Child& child, int limit) {
           child.owner->on_child_frame(link, in);
           return;
         }
-        child.is_client = true;
+        if (in.head.to.link == 0) remember(child, in.head.to.rank);
         in.head.from = {here.rank, link};
         router_.send(in.head, in.body, {{}, std::move(in.slice)});
       },
@@ -89,7 +95,10 @@ void Children::ended(const worker::ZygoteEvent& event) {
   const std::unique_ptr<Child> gone = std::move(found->second);
   children_.erase(found);
   std::erase_if(order_, [&](const auto& entry) { return entry.first == event.link_id; });
-  if (gone->is_client) router_.send({.to = {0, 0}, .token = event.link_id, .kind = wire::Kind::client_gone}, {});
+  for (std::size_t rank = 0; rank < gone->spoken_to.size(); ++rank) {
+    if (gone->spoken_to[rank])
+      router_.send({.to = {static_cast<int>(rank), 0}, .token = event.link_id, .kind = wire::Kind::client_gone}, {});
+  }
   if (event.what == worker::ZygoteEvent::What::fork_failed) {
     gone->owner->on_fork_failed(event.link_id, event.status);
   } else {

@@ -59,8 +59,9 @@ class Children {
     Port port;
     ChildOwner* owner;  // null: the main program
     pid_t pid = 0;
-    bool is_client = false;  // has spoken to somebody beyond its engine
+    std::vector<bool> spoken_to{};  // by rank: engines that must hear of its end
   };
+  void remember(Child& child, int rank);
   bool read(std::uint32_t link, Child& child, int limit);
   bool read_zygote();
   void ended(const worker::ZygoteEvent& event);

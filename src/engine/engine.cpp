@@ -47,7 +47,8 @@ Engine::Engine(Layout layout, link::RankPage& page, worker::Zygote zygote,
       page_(page),
       transport_(std::move(transport)),
       children_(std::move(zygote), *page, *this),
-      workers_(children_, *page, *this) {
+      workers_(children_, *page, *this),
+      objects_(*this) {
   if (layout_.rank == 0) master_.emplace(*this);
 }
 
@@ -95,7 +96,7 @@ bool Engine::core_is_free() const {
   return free;
 }
 
-void Engine::send(wire::Header head, std::span<const std::byte> fixed, const PayloadView& payload) {
+void Engine::send(wire::Header head, std::span<const std::byte> fixed, const link::PayloadView& payload) {
   if (head.from.link == 0) head.from.rank = layout_.rank;
   if (head.to.rank != layout_.rank) {
     transport_->send(head.to.rank, head, fixed, payload.bytes, payload.slice);
@@ -124,6 +125,19 @@ void Engine::on_frame(const wire::Header& head, std::span<const std::byte> body,
     case Kind::rank_run:
     case Kind::rank_job_end:
       if (!leaving_) workers_.on_frame(head, body, std::move(slice));
+      break;
+    case Kind::object_make:
+    case Kind::object_request:
+    case Kind::object_withdraw:
+    case Kind::object_hold:
+    case Kind::object_drop:
+    case Kind::object_pin:
+      if (!leaving_) objects_.on_frame(head, body, std::move(slice));
+      break;
+    case Kind::client_gone:
+      if (leaving_) break;
+      objects_.client_gone({head.from.rank, static_cast<std::uint32_t>(head.token)});
+      if (master_) master_->on_frame(head, body, std::move(slice));
       break;
     default:
       if (!master_) throw wire::BadFrame("a frame for the scheduler came to another rank");

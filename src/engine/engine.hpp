@@ -7,6 +7,7 @@
 
 #include "engine/children.hpp"
 #include "engine/mailbox.hpp"
+#include "engine/object_host.hpp"
 #include "engine/pool_master.hpp"
 #include "engine/router.hpp"
 #include "engine/worker_host.hpp"
@@ -28,7 +29,7 @@ class Engine final : public Router, private transport::FrameSink {
   /// Runs until the program has ended and all ranks know; then every child is gone and MPI is finalized.
   void run();
 
-  void send(wire::Header head, std::span<const std::byte> fixed, const PayloadView& payload = {}) override;
+  void send(wire::Header head, std::span<const std::byte> fixed, const link::PayloadView& payload = {}) override;
   const Layout& layout() const override { return layout_; }
 
  private:
@@ -44,6 +45,7 @@ class Engine final : public Router, private transport::FrameSink {
   Mailbox mailbox_;
   Children children_;
   WorkerHost workers_;
+  ObjectHost objects_;
   std::optional<PoolMaster> master_;  // rank 0
   int ranks_to_leave_ = 0;            // rank 0, after shutdown: ranks that have not said bye
   bool leaving_ = false;

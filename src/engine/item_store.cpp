@@ -22,11 +22,11 @@ std::uint64_t after_item(std::span<const std::byte> bytes, std::uint64_t offset)
 
 }  // namespace
 
-void ItemStore::add(std::uint64_t first, std::uint64_t count, const PayloadView& items) {
+void ItemStore::add(std::uint64_t first, std::uint64_t count, const link::PayloadView& items) {
   if (count == 0) return;
   if (item_bytes_ != 0 && items.size() / item_bytes_ < count)
     throw wire::BadFrame("a run has fewer items than it says");
-  if (!live_.emplace(first, Live{count, std::make_shared<Block>(Block{first, count, Payload(items)})}).second)
+  if (!live_.emplace(first, Live{count, std::make_shared<Block>(Block{first, count, link::Payload(items)})}).second)
     throw wire::BadFrame("the items of a task came twice");
 }
 
@@ -41,12 +41,12 @@ std::uint64_t ItemStore::offset_of(Block& block, std::uint64_t index) const {
   return block.cursor_offset;
 }
 
-PayloadView ItemStore::items(std::uint64_t first, std::uint64_t count) {
+link::PayloadView ItemStore::items(std::uint64_t first, std::uint64_t count) {
   auto live = live_.upper_bound(first);
   if (live == live_.begin() || first + count > std::prev(live)->first + std::prev(live)->second.count)
     throw std::logic_error("the items of task " + std::to_string(first) + " are not here");
   Block& block = *std::prev(live)->second.block;
-  PayloadView all = block.payload.view();
+  link::PayloadView all = block.payload.view();
   const std::uint64_t begin = offset_of(block, first - block.first);
   const std::uint64_t end = offset_of(block, first - block.first + count);
   if (!all.slice) return {all.bytes.subspan(begin, end - begin), {}};

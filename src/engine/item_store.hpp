@@ -5,7 +5,7 @@
 #include <map>
 #include <memory>
 
-#include "engine/payload.hpp"
+#include "link/payload.hpp"
 
 namespace rankpool::engine {
 
@@ -16,10 +16,10 @@ class ItemStore {
   explicit ItemStore(std::uint32_t item_bytes) noexcept : item_bytes_(item_bytes) {}
 
   /// Tasks [first, first + count) have these items. @throws wire::BadFrame if the sizes do not fit
-  void add(std::uint64_t first, std::uint64_t count, const PayloadView& items);
+  void add(std::uint64_t first, std::uint64_t count, const link::PayloadView& items);
   /// The items of [first, first + count), which came in one block and have not ended; large ones by reference.
   /// The view holds until one of them ends. @throws std::logic_error if they are not here
-  PayloadView items(std::uint64_t first, std::uint64_t count);
+  link::PayloadView items(std::uint64_t first, std::uint64_t count);
   /// These tasks have ended: their items go, and a block's memory with its last one.
   void ended(std::uint64_t first, std::uint64_t count);
   bool empty() const noexcept { return live_.empty(); }
@@ -28,7 +28,7 @@ class ItemStore {
   struct Block {
     std::uint64_t first;
     std::uint64_t count;
-    Payload payload;
+    link::Payload payload;
     std::uint64_t cursor_index = 0;  // where the last lookup ended: runs are mostly taken in order
     std::uint64_t cursor_offset = 0;
   };

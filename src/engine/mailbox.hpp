@@ -5,7 +5,7 @@
 #include <span>
 #include <vector>
 
-#include "engine/payload.hpp"
+#include "link/payload.hpp"
 #include "wire/header.hpp"
 
 namespace rankpool::engine {
@@ -13,7 +13,7 @@ namespace rankpool::engine {
 /// Keeps frames until the loop comes to them, so that no room of the engine is ever entered from within another.
 class Mailbox {
  public:
-  void put(const wire::Header& head, std::span<const std::byte> fixed, const PayloadView& payload) {
+  void put(const wire::Header& head, std::span<const std::byte> fixed, const link::PayloadView& payload) {
     frames_.push_back({head, bytes_.size(), fixed.size() + payload.bytes.size(), payload.slice});
     bytes_.insert(bytes_.end(), fixed.begin(), fixed.end());
     bytes_.insert(bytes_.end(), payload.bytes.begin(), payload.bytes.end());

@@ -102,7 +102,7 @@ void PoolMaster::open_job(const wire::Header& head, std::span<const std::byte> b
   jobs_.emplace(id, Job{{head.from, head.token},
                         pool->second,
                         fixed,
-                        Payload({body, std::move(slice)}),
+                        link::Payload({body, std::move(slice)}),
                         ItemStore(open.item_bytes),
                         0,
                         {}});

@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "engine/item_store.hpp"
-#include "engine/payload.hpp"
 #include "engine/router.hpp"
+#include "link/payload.hpp"
 #include "scheduler/pool_scheduler.hpp"
 #include "wire/messages.hpp"
 
@@ -45,7 +45,7 @@ class PoolMaster {
     ClientKey client;
     scheduler::PoolId pool = 0;
     wire::RankJob fixed{};
-    Payload callable;
+    link::Payload callable;
     ItemStore items;
     std::uint64_t item_count = 0;
     std::vector<int> ranks;  // that have its callable

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/payload.hpp"
+#include "link/payload.hpp"
 #include "wire/header.hpp"
 
 namespace rankpool::engine {
@@ -31,7 +31,7 @@ struct Layout {
 class Router {
  public:
   /// `payload` follows `fixed` in the frame. Unless `head.from` names a link, the frame is from this engine.
-  virtual void send(wire::Header head, std::span<const std::byte> fixed, const PayloadView& payload = {}) = 0;
+  virtual void send(wire::Header head, std::span<const std::byte> fixed, const link::PayloadView& payload = {}) = 0;
   virtual const Layout& layout() const = 0;
 
  protected:

@@ -39,7 +39,7 @@ void WorkerHost::on_frame(const wire::Header& head, std::span<const std::byte> b
       break;
     case Kind::rank_job: {
       const auto fixed = wire::take<wire::RankJob>(body);
-      jobs_.emplace(head.token, Job{fixed, Payload({body, std::move(slice)}), ItemStore(fixed.item_bytes)});
+      jobs_.emplace(head.token, Job{fixed, link::Payload({body, std::move(slice)}), ItemStore(fixed.item_bytes)});
       break;
     }
     case Kind::rank_run: {
@@ -62,7 +62,7 @@ void WorkerHost::on_frame(const wire::Header& head, std::span<const std::byte> b
 void WorkerHost::start_workers(PoolId id, std::span<const std::byte> body, link::Slice slice) {
   Pool& pool = pools_[id];
   pool.options = wire::take<wire::WorkersStart>(body);
-  pool.initializer = Payload({body, std::move(slice)});
+  pool.initializer = link::Payload({body, std::move(slice)});
   pool.next_number = pool.options.first_number;
   for (std::uint64_t i = 0; i < pool.options.count && !pool.stopping; ++i) start_worker(id, pool);
 }
@@ -110,7 +110,7 @@ void WorkerHost::stop_workers(PoolId id, bool kill) {
   report_if_gone(id);
 }
 
-void WorkerHost::fail_pool(PoolId id, std::span<const std::byte> error, const PayloadView& record) {
+void WorkerHost::fail_pool(PoolId id, std::span<const std::byte> error, const link::PayloadView& record) {
   const auto pool = pools_.find(id);
   if (pool == pools_.end() || pool->second.stopping) return;
   pool->second.stopping = true;  // the scheduler answers with workers_stop

@@ -10,8 +10,8 @@
 
 #include "engine/children.hpp"
 #include "engine/item_store.hpp"
-#include "engine/payload.hpp"
 #include "engine/router.hpp"
+#include "link/payload.hpp"
 #include "scheduler/rank_dealer.hpp"
 #include "wire/messages.hpp"
 
@@ -48,7 +48,7 @@ class WorkerHost final : public ChildOwner {
   };
   struct Pool {
     wire::WorkersStart options{};
-    Payload initializer;
+    link::Payload initializer;
     std::uint64_t next_number = 0;
     std::unordered_set<std::uint32_t> workers;
     bool stopping = false;
@@ -56,14 +56,14 @@ class WorkerHost final : public ChildOwner {
   };
   struct Job {
     wire::RankJob fixed{};
-    Payload callable;
+    link::Payload callable;
     ItemStore items;
   };
 
   void start_workers(scheduler::PoolId id, std::span<const std::byte> body, link::Slice slice);
   void stop_workers(scheduler::PoolId id, bool kill);
   void start_worker(scheduler::PoolId id, Pool& pool);
-  void fail_pool(scheduler::PoolId id, std::span<const std::byte> error, const PayloadView& record);
+  void fail_pool(scheduler::PoolId id, std::span<const std::byte> error, const link::PayloadView& record);
   void fail_pool(scheduler::PoolId id, const std::exception_ptr& error);
   void report_if_gone(scheduler::PoolId id);
   void forget_job(scheduler::JobId id);

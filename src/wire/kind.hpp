@@ -19,12 +19,12 @@ enum class Kind : std::uint32_t {
   job_cancel,      // forget the job (its input failed)
 
   // scheduler -> client; token: as above
-  job_results,   // RunDone, then the results
-  job_error,     // TaskError, then the error
-  job_lost,      // TaskLost
-  job_done,      // every task of the job has ended
-  pool_failed,   // an initializer failed: the error
-  pool_ended,    // all workers of a closed pool are gone
+  job_results,  // RunDone, then the results
+  job_error,    // TaskError, then the error
+  job_lost,     // TaskLost
+  job_done,     // every task of the job has ended
+  pool_failed,  // an initializer failed: the error
+  pool_ended,   // all workers of a closed pool are gone
 
   // scheduler -> engine of a rank; token: the scheduler's number for the pool or job
   workers_start,  // WorkersStart, then the initializer
@@ -42,6 +42,18 @@ enum class Kind : std::uint32_t {
   workers_gone,    // all workers of a stopped pool have left this rank
   client_gone,     // a user process has ended: its pools end too
   bye,             // answer to shutdown
+
+  // user process -> home engine of an object; token: the object's number. The structs are in wire/objects.hpp.
+  object_make,      // ObjectMake, then what this kind of object wants to know
+  object_request,   // ObjectRequest, then what the operation wants
+  object_withdraw,  // ObjectRequest: the caller has no more time for it
+  object_hold,      // ObjectHold: this process has a handle now
+  object_drop,      // this process has no handle any more
+  object_pin,       // ObjectPin: a handle is on its way inside a message, or has arrived
+
+  // home engine -> user process
+  object_reply,  // token: the request's; flags: the Status; then the answer
+  object_note,   // token: the one of ObjectHold; flags: depends on the object; then what it wants to say
 
   // engine -> its child
   child_start,    // ChildStart: who you are; then the initializer

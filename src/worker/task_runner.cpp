@@ -49,7 +49,10 @@ constexpr auto longest_unrung = std::chrono::microseconds(200);  // how long a r
 
 }  // namespace
 
-TaskRunner::TaskRunner(link::UserLink& link, int rank, wire::HostName host) : link_(link), rank_(rank), host_(host) {}
+TaskRunner::TaskRunner(link::UserLink& link, int rank, wire::HostName host, BeforeEnd before_end)
+    : link_(link), rank_(rank), host_(host), before_end_(std::move(before_end)) {
+  result_.set_decoded_once();
+}
 
 TaskRunner::~TaskRunner() {
   for (const auto& [id, job] : jobs_)
@@ -109,7 +112,7 @@ std::uint64_t TaskRunner::work_since_last() noexcept {
 }
 
 void TaskRunner::value() {
-  flush_streams();
+  end_task();
   const wire::RunDone done{task_++, 1, work_since_last()};
   const wire::Header head{.to = {rank_, 0}, .token = job_, .kind = Kind::child_result};
   const bool ring = last_end_ - last_ring_ > longest_unrung;
@@ -122,7 +125,7 @@ void TaskRunner::value() {
 }
 
 void TaskRunner::error(Stage stage) {
-  flush_streams();
+  end_task();
   send_error(Kind::child_error, task_++, stage);
 }
 
@@ -163,7 +166,7 @@ bool TaskRunner::initialize(std::span<const std::byte> initializer) {
     detail::Reader arguments(std::as_bytes(std::span(&no_bytes, 1)));
     job.entry->run(job.callable, arguments, 1, sink);
   }
-  flush_streams();
+  end_task();
   if (!sink.failure) return true;
   try {
     std::rethrow_exception(sink.failure);
@@ -173,8 +176,9 @@ bool TaskRunner::initialize(std::span<const std::byte> initializer) {
   return false;
 }
 
-/// What a task has printed is out before its result.
-void TaskRunner::flush_streams() {
+/// What a task has printed and put into queues is there before its result.
+void TaskRunner::end_task() {
+  before_end_(result_.take_cargo());
   std::cout.flush();
   if (__fpending(stdout) != 0) std::fflush(stdout);
   if (__fpending(stderr) != 0) std::fflush(stderr);

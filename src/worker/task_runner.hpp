@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdint>
 #include <exception>
+#include <functional>
 #include <span>
 #include <unordered_map>
 
@@ -19,7 +20,9 @@ namespace rankpool::worker {
 /// so that no finished task is lost with a later one. One thread.
 class TaskRunner final : private detail::TaskSink {
  public:
-  TaskRunner(link::UserLink& link, int rank, wire::HostName host);
+  /// Called when a task has ended, before its result is sent, with the objects whose handles are in the result.
+  using BeforeEnd = std::function<void(const detail::Buffer::Cargo&)>;
+  TaskRunner(link::UserLink& link, int rank, wire::HostName host, BeforeEnd before_end);
   ~TaskRunner();
   TaskRunner(const TaskRunner&) = delete;
   TaskRunner& operator=(const TaskRunner&) = delete;
@@ -45,11 +48,12 @@ class TaskRunner final : private detail::TaskSink {
   void error(Stage stage) override;
   void send_error(wire::Kind kind, std::uint64_t task, Stage stage);
   std::uint64_t work_since_last() noexcept;
-  void flush_streams();
+  void end_task();
 
   link::UserLink& link_;
   int rank_;
   wire::HostName host_;
+  BeforeEnd before_end_;
   std::unordered_map<std::uint64_t, Job> jobs_;
   std::uint64_t job_ = 0;   // of the run under way
   std::uint64_t task_ = 0;  // the next task of it

@@ -42,7 +42,7 @@ Bytes numbers(std::uint64_t first, std::uint64_t count) {
   return bytes;
 }
 
-Bytes copy(const PayloadView& view) {
+Bytes copy(const link::PayloadView& view) {
   const auto bytes = view.read();
   return {bytes.begin(), bytes.end()};
 }
@@ -70,10 +70,10 @@ TEST(ItemStore, PassesLargeRunsOnByReference) {
   ASSERT_TRUE(slice);
   ItemStore store(sizeof(std::uint32_t));
   store.add(0, count, {{}, slice});
-  const PayloadView large = store.items(1000, 50'000);
+  const link::PayloadView large = store.items(1000, 50'000);
   EXPECT_EQ(large.slice.segment, slice.segment);
   EXPECT_EQ(copy(large), numbers(1000, 50'000));
-  const PayloadView small = store.items(7, 10);
+  const link::PayloadView small = store.items(7, 10);
   EXPECT_FALSE(small.slice);
   EXPECT_EQ(copy(small), numbers(7, 10));
 }

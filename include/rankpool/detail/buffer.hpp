@@ -4,7 +4,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <memory>
 #include <utility>
+#include <vector>
+
+namespace rankpool::client {
+class RemoteObject;
+}
 
 namespace rankpool::detail {
 
@@ -44,6 +50,17 @@ class Buffer {
   void truncate(std::size_t size) noexcept { size_ = size; }
   void clear() noexcept { size_ = 0; }
 
+  /// Objects whose handles are among the bytes: whoever sends them keeps these until they have been decoded.
+  using Cargo = std::vector<std::shared_ptr<client::RemoteObject>>;
+  void carry(std::shared_ptr<client::RemoteObject> object) { cargo_.push_back(std::move(object)); }
+  const Cargo& cargo() const noexcept { return cargo_; }
+  Cargo take_cargo() noexcept { return std::exchange(cargo_, {}); }
+  /// The bytes are decoded at most once, by a process that is not known yet (an item of a queue): each handle in them
+  /// stands for its object by itself, and the sender only has to announce the cargo. Else the cargo is kept alive by
+  /// the sender, and the bytes may be decoded any number of times meanwhile.
+  void set_decoded_once() noexcept { decoded_once_ = true; }
+  bool decoded_once() const noexcept { return decoded_once_; }
+
   std::byte* data() noexcept { return data_; }
   const std::byte* data() const noexcept { return data_; }
   std::size_t size() const noexcept { return size_; }
@@ -70,6 +87,8 @@ class Buffer {
     std::swap(capacity_, other.capacity_);
     std::swap(warm_, other.warm_);
     std::swap(fd_, other.fd_);
+    cargo_.swap(other.cargo_);
+    std::swap(decoded_once_, other.decoded_once_);
   }
 
  private:
@@ -84,6 +103,8 @@ class Buffer {
   std::size_t capacity_ = 0;
   std::size_t warm_ = 0;  // of the memfd: bytes from the start that have had pages before this content
   int fd_ = -1;
+  bool decoded_once_ = false;
+  Cargo cargo_;
 };
 
 }  // namespace rankpool::detail

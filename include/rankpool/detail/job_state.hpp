@@ -1,13 +1,12 @@
 // What a user process knows of a job it has submitted.
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <exception>
 #include <functional>
 #include <memory>
-#include <optional>
 
+#include <rankpool/detail/deadline.hpp>
 #include <rankpool/detail/reader.hpp>
 
 namespace rankpool::detail {
@@ -17,8 +16,7 @@ class JobInbox;
 /// The untyped half of the state behind an AsyncResult: has it ended, and how. Any thread.
 class JobState {
  public:
-  using Clock = std::chrono::steady_clock;
-  using Deadline = std::optional<Clock::time_point>;  ///< none: for ever
+  using Deadline = detail::Deadline;
 
   JobState();
   virtual ~JobState();
@@ -49,16 +47,5 @@ class JobState {
   struct Shared;
   std::unique_ptr<Shared> shared_;
 };
-
-/// When a call with this time limit has to give up; none if that is further away than the clock reaches.
-template <class Rep, class Period>
-JobState::Deadline deadline_after(std::chrono::duration<Rep, Period> limit) {
-  using Seconds = std::chrono::duration<double>;
-  const auto now = JobState::Clock::now();
-  if (std::chrono::duration_cast<Seconds>(limit) >=
-      std::chrono::duration_cast<Seconds>(JobState::Clock::time_point::max() - now) / 2)
-    return std::nullopt;
-  return now + std::chrono::ceil<JobState::Clock::duration>(limit);
-}
 
 }  // namespace rankpool::detail

@@ -9,12 +9,12 @@
 
 #include "link/segment.hpp"
 
-namespace rankpool::engine {
+namespace rankpool::link {
 
 /// Bytes that somebody else keeps (`bytes`), or a slice that keeps itself.
 struct PayloadView {
   std::span<const std::byte> bytes;
-  link::Slice slice;
+  Slice slice;
 
   std::uint64_t size() const noexcept { return slice ? slice.length : bytes.size(); }
   std::span<const std::byte> read() const { return slice ? slice.bytes() : bytes; }
@@ -31,7 +31,7 @@ class Payload {
 
  private:
   std::vector<std::byte> bytes_;
-  link::Slice slice_;
+  Slice slice_;
 };
 
-}  // namespace rankpool::engine
+}  // namespace rankpool::link

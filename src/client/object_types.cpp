@@ -1,0 +1,51 @@
+#include "client/object_types.hpp"
+
+#include <utility>
+
+namespace rankpool::client {
+
+using wire::ObjectType;
+
+std::shared_ptr<RemoteObject> new_remote_object(std::shared_ptr<Client> client, ObjectType type, wire::ObjectId id,
+                                                [[maybe_unused]] detail::Reader* saved) {
+  switch (type) {
+    default:  // all that is to know of it is known at its home
+      return std::make_shared<RemoteObject>(std::move(client), type, id);
+  }
+}
+
+const char* type_name(ObjectType type) noexcept {
+  switch (type) {
+    case ObjectType::event:
+      return "Event";
+    case ObjectType::barrier:
+      return "Barrier";
+    case ObjectType::condition:
+      return "Condition";
+    case ObjectType::queue:
+      return "Queue";
+    case ObjectType::pipe_end:
+      return "Connection";
+    case ObjectType::lock:
+      return "Lock";
+    case ObjectType::recursive_lock:
+      return "RLock";
+    case ObjectType::semaphore:
+      return "Semaphore";
+    case ObjectType::value:
+      return "Value";
+    case ObjectType::array:
+      return "Array";
+    case ObjectType::dict:
+      return "dict";
+    case ObjectType::list:
+      return "list";
+    case ObjectType::space:
+      return "space";
+    case ObjectType::none:
+      break;
+  }
+  return "object";
+}
+
+}  // namespace rankpool::client

@@ -1,0 +1,116 @@
+#include "engine/object_host.hpp"
+
+#include <utility>
+#include <vector>
+
+#include "objects/make_object.hpp"
+#include "wire/messages.hpp"
+
+namespace rankpool::engine {
+
+using wire::Kind;
+using wire::Status;
+
+void ObjectHost::on_frame(const wire::Header& head, std::span<const std::byte> body, link::Slice slice) {
+  if (head.kind == Kind::object_make) return make(head, body);
+  const auto found = objects_.find(head.token);
+  if (found == objects_.end()) {
+    if (head.kind != Kind::object_request) return;
+    const auto request = wire::take<wire::ObjectRequest>(body);
+    reply({head.from, request.thread, request.request}, Status::gone, {}, {});
+    return;
+  }
+  Entry& entry = found->second;
+  switch (head.kind) {
+    case Kind::object_request: {
+      const auto request = wire::take<wire::ObjectRequest>(body);
+      entry.object->request({head.from, request.thread, request.request}, request.operation, body, std::move(slice),
+                            *this);
+      break;
+    }
+    case Kind::object_withdraw: {
+      const auto request = wire::take<wire::ObjectRequest>(body);
+      entry.object->withdraw({head.from, request.thread, request.request}, *this);
+      break;
+    }
+    case Kind::object_hold:
+      entry.lifetime.hold(head.from, wire::take<wire::ObjectHold>(body).note_token);
+      entry.object->joined(head.from, *this);
+      break;
+    case Kind::object_drop:
+      if (entry.lifetime.drop(head.from)) entry.object->left(head.from, *this);
+      release_if_over(head.token);
+      break;
+    case Kind::object_pin:
+      entry.lifetime.pin(wire::take<wire::ObjectPin>(body).change);
+      release_if_over(head.token);
+      break;
+    default:
+      throw wire::BadFrame("an object was sent a frame that is not for objects");
+  }
+}
+
+void ObjectHost::make(const wire::Header& head, std::span<const std::byte> body) {
+  const auto make = wire::take<wire::ObjectMake>(body);
+  Entry& entry = objects_[head.token];
+  entry.lifetime.hold(head.from, make.note_token);
+  entry.object = objects::make_object(make.type, head.token, body, *this);
+  entry.object->joined(head.from, *this);
+}
+
+void ObjectHost::release_if_over(std::uint64_t number) {
+  const auto found = objects_.find(number);
+  if (found == objects_.end() || !found->second.lifetime.over()) return;
+  const std::unique_ptr<objects::Object> last = std::move(found->second.object);
+  objects_.erase(found);
+  last->released(*this);
+}
+
+void ObjectHost::client_gone(wire::Address client) {
+  std::vector<std::uint64_t> held;
+  for (const auto& [number, entry] : objects_)
+    if (entry.lifetime.holds(client)) held.push_back(number);
+  for (const std::uint64_t number : held) {
+    const auto found = objects_.find(number);
+    if (found == objects_.end()) continue;
+    Entry& entry = found->second;
+    while (entry.lifetime.holds(client)) entry.lifetime.drop(client);
+    entry.object->left(client, *this);
+    release_if_over(number);
+  }
+}
+
+void ObjectHost::reply(const objects::Caller& to, Status status, std::span<const std::byte> fixed,
+                       const link::PayloadView& payload) {
+  if (to.request == 0) return;
+  router_.send(
+      {.to = to.process, .token = to.request, .kind = Kind::object_reply, .flags = static_cast<std::uint32_t>(status)},
+      fixed, payload);
+}
+
+void ObjectHost::note(std::uint64_t object, wire::Address to, std::uint32_t what, std::span<const std::byte> fixed,
+                      const link::PayloadView& payload) {
+  const auto found = objects_.find(object);
+  if (found == objects_.end()) return;
+  const std::uint64_t token = found->second.lifetime.note_token(to);
+  if (token == 0) return;
+  router_.send({.to = to, .token = token, .kind = Kind::object_note, .flags = what}, fixed, payload);
+}
+
+void ObjectHost::note_all(std::uint64_t object, std::uint32_t what, std::span<const std::byte> fixed) {
+  const auto found = objects_.find(object);
+  if (found == objects_.end()) return;
+  for (const wire::Address& holder : found->second.lifetime.holders()) note(object, holder, what, fixed, {});
+}
+
+void ObjectHost::pin(const wire::ObjectId& object, std::int64_t change) {
+  router_.send({.to = {object.rank, 0}, .token = object.number, .kind = Kind::object_pin},
+               wire::bytes_of(wire::ObjectPin{change}));
+}
+
+objects::Object* ObjectHost::find(std::uint64_t number) {
+  const auto found = objects_.find(number);
+  return found == objects_.end() ? nullptr : found->second.object.get();
+}
+
+}  // namespace rankpool::engine

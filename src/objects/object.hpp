@@ -1,0 +1,69 @@
+// What all shared objects have in common at their home: state machines without I/O.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "link/payload.hpp"
+#include "wire/objects.hpp"
+
+namespace rankpool::objects {
+
+/// Who asks: a user process, one of its threads, and its number for the request (0: wants no answer).
+struct Caller {
+  wire::Address process;
+  std::uint32_t thread = 0;
+  std::uint64_t request = 0;
+};
+inline bool same_request(const Caller& a, const Caller& b) noexcept {
+  return a.process == b.process && a.request == b.request;
+}
+
+class Object;
+
+/// The engine, as its objects see it.
+class Home {
+ public:
+  /// Answers a request; does nothing if the caller wants no answer. `payload` follows `fixed`.
+  virtual void reply(const Caller& to, wire::Status status, std::span<const std::byte> fixed = {},
+                     const link::PayloadView& payload = {}) = 0;
+  /// Tells a process that has a handle of `object` (a number of this rank) something unasked; nothing happens if it has
+  /// none.
+  virtual void note(std::uint64_t object, wire::Address to, std::uint32_t what, std::span<const std::byte> fixed = {},
+                    const link::PayloadView& payload = {}) = 0;
+  /// The same to all processes that have a handle.
+  virtual void note_all(std::uint64_t object, std::uint32_t what, std::span<const std::byte> fixed = {}) = 0;
+  /// Handles inside a message that is kept here: `change` more (or fewer) of them are on their way.
+  virtual void pin(const wire::ObjectId& object, std::int64_t change) = 0;
+  /// Another object of this rank; null if it has gone.
+  virtual Object* find(std::uint64_t number) = 0;
+
+ protected:
+  ~Home() = default;
+};
+
+/// Called by the engine for one event after the other. Every request with a number is answered exactly once: now,
+/// later, or by `withdrawn` or the end of its process.
+class Object {
+ public:
+  Object() = default;
+  Object(const Object&) = delete;
+  Object& operator=(const Object&) = delete;
+  virtual ~Object() = default;
+
+  /// `body` (and `payload`, what of it came as a slice) holds during the call.
+  /// @throws wire::BadFrame if it is too short
+  virtual void request(const Caller& caller, std::uint32_t operation, std::span<const std::byte> body,
+                       link::Slice slice, Home& home) = 0;
+  /// The caller has no more time: a request that still waits is answered `withdrawn`, and nothing of it remains.
+  virtual void withdraw(const Caller& caller, Home& home) = 0;
+  /// A process has a handle now, its first or one more.
+  virtual void joined(wire::Address, Home&) {}
+  /// A process has ended, or has dropped its last handle: nothing that it waits for or holds may keep others waiting.
+  virtual void left(wire::Address process, Home& home) = 0;
+  /// Nobody has a handle any more: the object goes after this call.
+  virtual void released(Home&) {}
+};
+
+}  // namespace rankpool::objects

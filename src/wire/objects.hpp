@@ -1,0 +1,56 @@
+// What user processes and the homes of objects say to each other.
+#pragma once
+
+#include <cstdint>
+
+#include <rankpool/detail/object_type.hpp>
+
+#include "wire/header.hpp"
+
+namespace rankpool::wire {
+
+using detail::ObjectType;
+
+/// An object of the job: the rank that is its home, and its number there (the maker's link in the high half, so that
+/// makers need not ask for one).
+struct ObjectId {
+  std::int32_t rank = 0;
+  std::uint32_t reserved = 0;
+  std::uint64_t number = 0;
+  friend bool operator==(const ObjectId&, const ObjectId&) = default;
+};
+
+/// How a request ended.
+enum class Status : std::uint32_t {
+  ok,
+  withdrawn,  ///< taken back by its caller before it could be served
+  gone,       ///< there is no such object (any more)
+  refused,    ///< misuse: the answer is a sentence that says why
+  no,         ///< not now, and it was asked not to wait: the queue is empty, the lock is held, the key is missing
+  full,
+  closed,
+  broken,
+};
+
+/// object_make; then what the object wants to know. The maker has a handle: no object_hold follows.
+struct ObjectMake {
+  ObjectType type{};
+  std::uint32_t reserved = 0;
+  std::uint64_t note_token = 0;  ///< as in ObjectHold
+};
+/// object_request and object_withdraw; then what the operation wants.
+struct ObjectRequest {
+  std::uint64_t request = 0;  ///< token of the reply; 0: none is wanted
+  std::uint32_t operation = 0;
+  std::uint32_t thread = 0;  ///< of the caller: a number that is its own in its process
+};
+/// object_hold.
+struct ObjectHold {
+  std::uint64_t note_token = 0;  ///< where the process takes notes about this object
+};
+/// object_pin.
+struct ObjectPin {
+  std::int64_t change = 0;
+};
+
+}  // namespace rankpool::wire
