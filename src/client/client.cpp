@@ -6,8 +6,6 @@
 
 #include <rankpool/errors.hpp>
 
-#include "wire/objects.hpp"
-
 namespace rankpool::client {
 namespace {
 

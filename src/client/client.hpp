@@ -13,6 +13,7 @@
 
 #include "link/user_link.hpp"
 #include "wire/messages.hpp"
+#include "wire/objects.hpp"
 
 namespace rankpool::client {
 
@@ -55,6 +56,10 @@ class Client {
   std::uint64_t new_token() noexcept { return next_token_.fetch_add(1); }
   /// A number for a new object of this rank that no other process of the rank uses.
   std::uint64_t new_object_number() noexcept { return std::uint64_t{identity_.link} << 32 | next_object_.fetch_add(1); }
+  /// A number for a handle that this process puts into a message.
+  std::uint64_t new_pin() noexcept {
+    return wire::pin_number({identity_.rank, identity_.link}, next_pin_.fetch_add(1, std::memory_order_relaxed));
+  }
   /// `receiver` lives until `remove`.
   void add(std::uint64_t token, std::shared_ptr<Receiver> receiver);
   /// `receiver` may go at any time; its destructor calls `remove`.
@@ -102,6 +107,7 @@ class Client {
   link::UserLink::Handler other_;
   std::atomic<std::uint64_t> next_token_{1};
   std::atomic<std::uint32_t> next_object_{1};
+  std::atomic<std::uint64_t> next_pin_{1};
   std::atomic<std::uint64_t> unsettled_{0};  // home + 1 in the high 16 bits, a count below; 0: nothing is
   std::atomic<std::uint64_t> tells_{0};
   std::mutex mutex_;

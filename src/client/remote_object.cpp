@@ -48,12 +48,32 @@ Table::Key key_of(const wire::ObjectId& id) { return {id.rank, id.number}; }
 /// In a message, before what RemoteObject::save writes.
 struct SavedHandle {
   wire::ObjectType type{};
-  std::uint32_t pinned = 0;  ///< this handle stands for the object by itself: it is decoded once
+  std::uint32_t more = 0;
   wire::ObjectId id{};
-  std::uint64_t more = 0;
+  std::uint64_t pin = 0;  ///< its number if this handle stands for the object by itself; else the sender keeps it alive
 };
 
+thread_local std::span<const wire::Pin> fresh_pins;
+thread_local bool fresh_pins_active = false;
+
+/// The pin of a handle that is being decoded; 0: none.
+std::uint64_t take_pin(std::uint64_t written) {
+  if (!fresh_pins_active) return written;
+  if (fresh_pins.empty()) throw SerializationError("a message has more handles than it lists");
+  const std::uint64_t number = fresh_pins.front().number;
+  fresh_pins = fresh_pins.subspan(1);
+  return number;
+}
+
 }  // namespace
+
+FreshPins::FreshPins(std::span<const wire::Pin> pins) noexcept
+    : outer_(std::exchange(fresh_pins, pins)), outer_active_(std::exchange(fresh_pins_active, true)) {}
+
+FreshPins::~FreshPins() {
+  fresh_pins = outer_;
+  fresh_pins_active = outer_active_;
+}
 
 std::uint32_t this_thread() noexcept {
   static std::atomic<std::uint32_t> last{0};
@@ -154,7 +174,14 @@ void RemoteObject::on_note(std::uint32_t, link::Incoming&) {
 }
 
 void RemoteObject::announce(const detail::Buffer::Cargo& cargo) {
-  for (const auto& object : cargo) object->send(Kind::object_pin, wire::bytes_of(wire::ObjectPin{1}));
+  for (const auto& carried : cargo)
+    carried.object->send(Kind::object_pin, wire::bytes_of(wire::ObjectPin{carried.pin, 1, 0}));
+}
+
+std::vector<wire::Pin> RemoteObject::pins_of(const detail::Buffer::Cargo& cargo) {
+  std::vector<wire::Pin> pins;
+  for (const auto& carried : cargo) pins.push_back({carried.object->id(), carried.pin});
+  return pins;
 }
 
 std::shared_ptr<RemoteObject> make_object(wire::ObjectType type, std::span<const std::byte> options) {
@@ -174,12 +201,13 @@ std::shared_ptr<RemoteObject> make_object(wire::ObjectType type, std::span<const
 void save_object(detail::Buffer& out, const std::shared_ptr<RemoteObject>& object) {
   if (!object) throw std::logic_error("an empty handle cannot be sent: it was moved from");
   const std::size_t at = out.size();
-  SavedHandle saved{.type = object->type(), .pinned = out.decoded_once() ? 1u : 0u, .id = object->id()};
+  const std::uint64_t pin = out.decoded_once() ? object->client().new_pin() : 0;
+  SavedHandle saved{.type = object->type(), .more = 0, .id = object->id(), .pin = pin};
   out.extend(sizeof saved);
   object->save(out);
-  saved.more = out.size() - at - sizeof saved;
+  saved.more = static_cast<std::uint32_t>(out.size() - at - sizeof saved);
   std::memcpy(out.data() + at, &saved, sizeof saved);
-  out.carry(object);
+  out.carry({object, pin});
 }
 
 std::shared_ptr<RemoteObject> load_object(detail::Reader& in, wire::ObjectType type) {
@@ -202,7 +230,8 @@ std::shared_ptr<RemoteObject> load_object(detail::Reader& in, wire::ObjectType t
       object->send(Kind::object_hold, wire::bytes_of(wire::ObjectHold{object->note_token()}));
     }
   }
-  if (saved.pinned != 0) object->send(Kind::object_pin, wire::bytes_of(wire::ObjectPin{-1}));
+  if (const std::uint64_t pin = take_pin(saved.pin); pin != 0)
+    object->send(Kind::object_pin, wire::bytes_of(wire::ObjectPin{pin, -1, 0}));
   return object;
 }
 

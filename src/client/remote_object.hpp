@@ -57,6 +57,8 @@ class RemoteObject : public Receiver, public std::enable_shared_from_this<Remote
 
   /// Announces that handles in a message that is decoded once are under way. To be called before it is sent.
   static void announce(const detail::Buffer::Cargo& cargo);
+  /// The same handles as they are listed in the message, for the homes that it passes.
+  static std::vector<wire::Pin> pins_of(const detail::Buffer::Cargo& cargo);
 
  protected:
   std::uint64_t note_token() const noexcept { return note_token_; }
@@ -88,6 +90,19 @@ void save_object(detail::Buffer& out, const std::shared_ptr<RemoteObject>& objec
 /// The object as this process knows it; the process holds it from now on. @throws SerializationError if it is of
 /// another type; NotRunning
 std::shared_ptr<RemoteObject> load_object(detail::Reader& in, wire::ObjectType type);
+/// While it exists, the handles that this thread decodes have these pins, one after the other, instead of those that
+/// are written in them: they come from a message that is kept and decoded again and again.
+class FreshPins {
+ public:
+  explicit FreshPins(std::span<const wire::Pin> pins) noexcept;
+  FreshPins(const FreshPins&) = delete;
+  FreshPins& operator=(const FreshPins&) = delete;
+  ~FreshPins();
+
+ private:
+  std::span<const wire::Pin> outer_;
+  bool outer_active_;
+};
 /// A number for the calling thread that is its own in this process; never 0.
 std::uint32_t this_thread() noexcept;
 

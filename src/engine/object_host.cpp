@@ -41,10 +41,12 @@ void ObjectHost::on_frame(const wire::Header& head, std::span<const std::byte> b
       if (entry.lifetime.drop(head.from)) entry.object->left(head.from, *this);
       release_if_over(head.token);
       break;
-    case Kind::object_pin:
-      entry.lifetime.pin(wire::take<wire::ObjectPin>(body).change);
+    case Kind::object_pin: {
+      const auto pin = wire::take<wire::ObjectPin>(body);
+      entry.lifetime.pin(pin.number, pin.change);
       release_if_over(head.token);
       break;
+    }
     default:
       throw wire::BadFrame("an object was sent a frame that is not for objects");
   }
@@ -103,9 +105,17 @@ void ObjectHost::note_all(std::uint64_t object, std::uint32_t what, std::span<co
   for (const wire::Address& holder : found->second.lifetime.holders()) note(object, holder, what, fixed, {});
 }
 
-void ObjectHost::pin(const wire::ObjectId& object, std::int64_t change) {
-  router_.send({.to = {object.rank, 0}, .token = object.number, .kind = Kind::object_pin},
-               wire::bytes_of(wire::ObjectPin{change}));
+wire::Pin ObjectHost::pin(const wire::ObjectId& object) {
+  const wire::Pin pin{object, wire::pin_number({router_.layout().rank, 0}, ++pins_)};
+  send_pin(pin, 1);
+  return pin;
+}
+
+void ObjectHost::unpin(const wire::Pin& pin) { send_pin(pin, -1); }
+
+void ObjectHost::send_pin(const wire::Pin& pin, std::int32_t change) {
+  router_.send({.to = {pin.object.rank, 0}, .token = pin.object.number, .kind = Kind::object_pin},
+               wire::bytes_of(wire::ObjectPin{pin.number, change, 0}));
 }
 
 objects::Object* ObjectHost::find(std::uint64_t number) {

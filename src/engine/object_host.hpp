@@ -30,6 +30,7 @@ class ObjectHost final : private objects::Home {
   };
 
   void make(const wire::Header& head, std::span<const std::byte> body);
+  void send_pin(const wire::Pin& pin, std::int32_t change);
   void release_if_over(std::uint64_t number);
 
   void reply(const objects::Caller& to, wire::Status status, std::span<const std::byte> fixed,
@@ -37,11 +38,13 @@ class ObjectHost final : private objects::Home {
   void note(std::uint64_t object, wire::Address to, std::uint32_t what, std::span<const std::byte> fixed,
             const link::PayloadView& payload) override;
   void note_all(std::uint64_t object, std::uint32_t what, std::span<const std::byte> fixed) override;
-  void pin(const wire::ObjectId& object, std::int64_t change) override;
+  wire::Pin pin(const wire::ObjectId& object) override;
+  void unpin(const wire::Pin& pin) override;
   objects::Object* find(std::uint64_t number) override;
 
   Router& router_;
   std::unordered_map<std::uint64_t, Entry> objects_;
+  std::uint64_t pins_ = 0;
 };
 
 }  // namespace rankpool::engine

@@ -12,6 +12,12 @@ bool Lifetime::drop(wire::Address process) {
   return !holds(process);
 }
 
+void Lifetime::pin(std::uint64_t number, std::int32_t change) {
+  const auto [found, added] = pins_.try_emplace(number, 0);
+  found->second += change;
+  if (found->second == 0) pins_.erase(found);
+}
+
 std::vector<wire::Address> Lifetime::holders() const {
   std::vector<wire::Address> processes;
   for (const Holder& holder : holders_)

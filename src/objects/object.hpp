@@ -34,8 +34,10 @@ class Home {
                     const link::PayloadView& payload = {}) = 0;
   /// The same to all processes that have a handle.
   virtual void note_all(std::uint64_t object, std::uint32_t what, std::span<const std::byte> fixed = {}) = 0;
-  /// Handles inside a message that is kept here: `change` more (or fewer) of them are on their way.
-  virtual void pin(const wire::ObjectId& object, std::int64_t change) = 0;
+  /// A handle in a message that was kept here is sent to one more process: returns the pin that travels with it.
+  virtual wire::Pin pin(const wire::ObjectId& object) = 0;
+  /// A handle in a message that was kept here goes with it.
+  virtual void unpin(const wire::Pin& pin) = 0;
   /// Another object of this rank; null if it has gone.
   virtual Object* find(std::uint64_t number) = 0;
 

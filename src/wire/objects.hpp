@@ -48,9 +48,21 @@ struct ObjectRequest {
 struct ObjectHold {
   std::uint64_t note_token = 0;  ///< where the process takes notes about this object
 };
+/// A handle inside a message: the object, and a number that is this handle's own in the job.
+struct Pin {
+  ObjectId object{};
+  std::uint64_t number = 0;
+};
 /// object_pin.
 struct ObjectPin {
-  std::int64_t change = 0;
+  std::uint64_t number = 0;
+  std::int32_t change = 0;  ///< +1: it is under way; -1: it has arrived, or was dropped
+  std::uint32_t reserved = 0;
 };
+/// Numbers for the pins that one process (link 0: an engine) announces.
+constexpr std::uint64_t pin_number(Address process, std::uint64_t count) noexcept {
+  return static_cast<std::uint64_t>(process.rank & 0xffff) << 48 | (std::uint64_t{process.link} & 0xffffff) << 24 |
+         (count & 0xffffff);
+}
 
 }  // namespace rankpool::wire

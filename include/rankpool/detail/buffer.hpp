@@ -50,9 +50,14 @@ class Buffer {
   void truncate(std::size_t size) noexcept { size_ = size; }
   void clear() noexcept { size_ = 0; }
 
-  /// Objects whose handles are among the bytes: whoever sends them keeps these until they have been decoded.
-  using Cargo = std::vector<std::shared_ptr<client::RemoteObject>>;
-  void carry(std::shared_ptr<client::RemoteObject> object) { cargo_.push_back(std::move(object)); }
+  /// An object whose handle is among the bytes.
+  struct Carried {
+    std::shared_ptr<client::RemoteObject> object;
+    std::uint64_t pin = 0;  ///< the number of this handle if the bytes are decoded once
+  };
+  /// Whoever sends the bytes keeps these until they have been decoded.
+  using Cargo = std::vector<Carried>;
+  void carry(Carried carried) { cargo_.push_back(std::move(carried)); }
   const Cargo& cargo() const noexcept { return cargo_; }
   Cargo take_cargo() noexcept { return std::exchange(cargo_, {}); }
   /// The bytes are decoded at most once, by a process that is not known yet (an item of a queue): each handle in them
