@@ -112,7 +112,8 @@ void MpiTransport::send(int to, wire::Header head, std::span<const std::byte> fi
 }
 
 bool MpiTransport::flush() {
-  const bool moved = traffic_->outbox.progress([this](int rank) { peers_.ring(rank); });
+  const bool moved =
+      traffic_->outbox.progress([this](int rank, bool started) { started ? peers_.ring(rank) : peers_.remind(rank); });
   return traffic_->bulk.progress() || moved;
 }
 
@@ -188,6 +189,7 @@ void MpiTransport::finish() {
       },
       serve, "the other ranks to end");
 
+  peers_.hang_up();
   traffic_->inbox.close();
   try {
     traffic_.reset();

@@ -36,21 +36,19 @@ Packet& Outbox::with_room(int to, std::size_t record) {
   return destination.waiting.back();
 }
 
-bool Outbox::start() {
+bool Outbox::start(int to) {
+  Destination& destination = destinations_[static_cast<std::size_t>(to)];
   bool moved = false;
-  for (const int to : active_) {
-    Destination& destination = destinations_[static_cast<std::size_t>(to)];
-    while (!destination.waiting.empty() && destination.under_way < max_under_way) {
-      Packet packet = std::move(destination.waiting.front());
-      destination.waiting.pop_front();
-      const auto bytes = packet.bytes();
-      MPI_Request request = MPI_REQUEST_NULL;
-      check(MPI_Isend(bytes.data(), static_cast<int>(bytes.size()), MPI_BYTE, to, packet_tag, comm_, &request),
-            "MPI_Isend");
-      sent_.add(request, Sent{to, std::move(packet)});
-      ++destination.under_way;
-      moved = true;
-    }
+  while (!destination.waiting.empty() && destination.under_way < max_under_way) {
+    Packet packet = std::move(destination.waiting.front());
+    destination.waiting.pop_front();
+    const auto bytes = packet.bytes();
+    MPI_Request request = MPI_REQUEST_NULL;
+    check(MPI_Isend(bytes.data(), static_cast<int>(bytes.size()), MPI_BYTE, to, packet_tag, comm_, &request),
+          "MPI_Isend");
+    sent_.add(request, Sent{to, std::move(packet)});
+    ++destination.under_way;
+    moved = true;
   }
   return moved;
 }

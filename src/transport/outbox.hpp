@@ -21,13 +21,18 @@ class Outbox {
   /// The packet for `to` that has room for a record of this size. It leaves at the next `progress`.
   Packet& with_room(int to, std::size_t record);
 
-  /// Starts what may start and collects what has left. Calls `ring(rank)` once for each rank that has something to
-  /// take: also again while a transfer that needs the receiver's help is unfinished, since it may have gone to sleep.
+  /// Starts what may start and collects what has left. Calls `ring(rank, started)` once for each rank that has
+  /// something to take: also if nothing was started, while a transfer that needs the receiver's help is unfinished,
+  /// since it may have gone to sleep.
   template <class Ring>
   bool progress(Ring&& ring) {
     if (active_.empty()) return false;
-    const bool moved = collect() | start();
-    for (const int rank : active_) ring(rank);
+    bool moved = collect();
+    for (const int rank : active_) {
+      const bool started = start(rank);
+      ring(rank, started);
+      moved |= started;
+    }
     return moved;
   }
 
@@ -45,7 +50,7 @@ class Outbox {
     Packet packet;
   };
 
-  bool start();
+  bool start(int to);
   bool collect();
   Packet fresh_packet();
 

@@ -1,13 +1,23 @@
 #include "transport/peers.hpp"
 
+#include <algorithm>
+#include <chrono>
 #include <cstdint>
+#include <cstdio>
 #include <type_traits>
+#include <utility>
 
 #include "transport/mpi_check.hpp"
 
 namespace rankpool::transport {
 
-static_assert(std::is_trivially_copyable_v<Hello>);
+static_assert(std::is_trivially_copyable_v<Hello> && std::is_trivially_copyable_v<LineAddress>);
+
+namespace {
+
+constexpr auto connect_limit = std::chrono::seconds(3);
+
+}  // namespace
 
 Peers::Peers(MPI_Comm comm, const Hello& mine, link::RankPage& page) : own_page_(page) {
   int size = 0;
@@ -35,6 +45,37 @@ Peers::Peers(MPI_Comm comm, const Hello& mine, link::RankPage& page) : own_page_
     here_[other] = i_see[other] != 0 && sees_me[other] != 0;
     if (!here_[other]) pages_[other] = link::RankPage();
   }
+  connect_hosts(comm);
+}
+
+void Peers::connect_hosts(MPI_Comm comm) {
+  std::vector<bool> wanted = here_;
+  wanted.flip();
+  const int mine_apart = std::find(wanted.begin(), wanted.end(), true) != wanted.end() ? 1 : 0;
+  int any_apart = 0;
+  check(MPI_Allreduce(&mine_apart, &any_apart, 1, MPI_INT, MPI_MAX, comm), "MPI_Allreduce");
+  if (any_apart == 0) return;
+
+  const LineListener listener;
+  std::vector<LineAddress> table(hellos_.size());
+  check(MPI_Allgather(&listener.address(), sizeof(LineAddress), MPI_BYTE, table.data(), sizeof(LineAddress), MPI_BYTE,
+                      comm),
+        "MPI_Allgather");
+  std::vector<link::UniqueFd> lines = connect_lines(listener, table, rank_, wanted, connect_limit);
+
+  int missing_here = 0;
+  for (std::size_t other = 0; other < lines.size(); ++other) {
+    if (wanted[other] && !lines[other]) ++missing_here;
+  }
+  int missing = 0;
+  check(MPI_Reduce(&missing_here, &missing, 1, MPI_INT, MPI_SUM, 0, comm), "MPI_Reduce");
+  if (missing > 0 && rank_ == 0) {
+    std::fprintf(stderr,
+                 "rankpool: %d of the connections by which ranks wake those on other hosts could not be made (does a "
+                 "firewall block TCP ports between the hosts?); everything works, with pauses of up to 20 ms\n",
+                 missing);
+  }
+  if (mine_apart != 0) lifeline_ = std::make_unique<Lifeline>(std::move(lines), own_page_->bell);
 }
 
 int Peers::busy_workers_here() const noexcept {
@@ -47,7 +88,20 @@ int Peers::busy_workers_here() const noexcept {
 
 void Peers::ring(int rank) noexcept {
   link::RankPage& page = pages_[static_cast<std::size_t>(rank)];
-  if (page) page->bell.ring();
+  if (page) {
+    page->bell.ring();
+  } else if (lifeline_) {
+    lifeline_->ring(rank);
+  }
+}
+
+void Peers::remind(int rank) noexcept {
+  link::RankPage& page = pages_[static_cast<std::size_t>(rank)];
+  if (page) {
+    page->bell.ring();
+  } else if (lifeline_) {
+    lifeline_->remind(rank);
+  }
 }
 
 }  // namespace rankpool::transport
