@@ -59,12 +59,13 @@ void wait_until(Done&& done, Progress&& progress, const std::string& what) {
 
 std::unique_ptr<Transport> Transport::start(const Hello& mine, link::RankPage& page) {
   const bool by_copy = segments_by_copy();
+  const bool windows = windows_wanted();
   set_mpi_parameters();
   // A write to the socket of a rank that has died would end this one before MPI can report it.
   std::signal(SIGPIPE, SIG_IGN);
   try {
     auto environment = std::make_unique<boost::mpi::environment>(boost::mpi::threading::funneled, false);
-    return std::make_unique<MpiTransport>(std::move(environment), by_copy, mine, page);
+    return std::make_unique<MpiTransport>(std::move(environment), by_copy, windows, mine, page);
   } catch (const boost::mpi::exception& error) {
     throw MpiError(std::string("MPI cannot start: ") + error.what());
   }
@@ -73,17 +74,19 @@ std::unique_ptr<Transport> Transport::start(const Hello& mine, link::RankPage& p
 MpiTransport::Traffic::Traffic(MPI_Comm comm, int ranks)
     : outbox(comm, ranks), inbox(comm), bulk(comm, ranks), backlog(comm, ranks), references(ranks) {}
 
-MpiTransport::MpiTransport(std::unique_ptr<boost::mpi::environment> environment, bool by_copy, const Hello& mine,
-                           link::RankPage& page)
+MpiTransport::MpiTransport(std::unique_ptr<boost::mpi::environment> environment, bool by_copy, bool windows,
+                           const Hello& mine, link::RankPage& page)
     : environment_(std::move(environment)),
       comm_(own_communicator()),
       by_copy_(by_copy),
+      windows_(windows),
       peers_(*comm_, mine, page),
       traffic_(std::make_unique<Traffic>(*comm_, peers_.size())) {}
 
 // Without `finish` something went wrong. Requests are open, so their memory must stay; and a rank that finalized MPI
 // now would leave the others waiting, while one that ends without makes mpirun end the job.
 MpiTransport::~MpiTransport() {
+  static_cast<void>(window_.release());
   static_cast<void>(traffic_.release());
   static_cast<void>(comm_.release());
   static_cast<void>(environment_.release());
@@ -111,14 +114,42 @@ void MpiTransport::send(int to, wire::Header head, std::span<const std::byte> fi
   if (kind == RecordKind::frame_by_copy) traffic_->bulk.add(to, std::move(slice));
 }
 
+void MpiTransport::open_window(std::byte* base, std::size_t size) {
+  if (window_) throw std::logic_error("a job has one window");
+  window_ = OneSided::open(*comm_, windows_, base, size);
+}
+
+OneSided& MpiTransport::window() {
+  if (!window_) throw std::logic_error("this job has no window");
+  return *window_;
+}
+
+void MpiTransport::window_word(int rank, const wire::WordRequest& request, std::uint64_t ticket) {
+  window().word(rank, request, ticket);
+}
+
+void MpiTransport::window_read(int rank, std::uint64_t offset, std::span<std::byte> into, std::uint64_t ticket) {
+  window().read(rank, offset, into, ticket);
+}
+
+void MpiTransport::window_write(int rank, std::uint64_t offset, std::span<const std::byte> from, std::uint64_t ticket) {
+  window().write(rank, offset, from, ticket);
+}
+
 bool MpiTransport::flush() {
   const bool moved =
       traffic_->outbox.progress([this](int rank, bool started) { started ? peers_.ring(rank) : peers_.remind(rank); });
   return traffic_->bulk.progress() || moved;
 }
 
+bool MpiTransport::progress_window(FrameSink& sink) {
+  return window_ &&
+         window_->progress(sink, [this](int rank, bool started) { started ? peers_.ring(rank) : peers_.remind(rank); });
+}
+
 bool MpiTransport::progress(FrameSink& sink) {
   bool moved = flush();
+  moved |= progress_window(sink);
   if (receive(sink)) {
     moved = true;
     flush();  // answers and acknowledgements leave at once
@@ -168,7 +199,7 @@ void MpiTransport::take_frame(int source, const Record& record, FrameSink& sink)
 }
 
 bool MpiTransport::quiet() const {
-  return traffic_->outbox.idle() && traffic_->bulk.idle() && traffic_->backlog.idle();
+  return traffic_->outbox.idle() && traffic_->bulk.idle() && traffic_->backlog.idle() && (!window_ || window_->idle());
 }
 
 bool MpiTransport::pending() { return traffic_->inbox.pending(); }
@@ -190,6 +221,8 @@ void MpiTransport::finish() {
       serve, "the other ranks to end");
 
   peers_.hang_up();
+  if (window_) window_->close();
+  window_.reset();
   traffic_->inbox.close();
   try {
     traffic_.reset();

@@ -11,6 +11,7 @@
 #include "transport/backlog.hpp"
 #include "transport/bulk_sender.hpp"
 #include "transport/inbox.hpp"
+#include "transport/one_sided.hpp"
 #include "transport/outbox.hpp"
 #include "transport/peers.hpp"
 #include "transport/references.hpp"
@@ -21,7 +22,7 @@ namespace rankpool::transport {
 /// A sink that throws ends the use of the transport, as an MpiError does.
 class MpiTransport final : public Transport {
  public:
-  MpiTransport(std::unique_ptr<boost::mpi::environment> environment, bool by_copy, const Hello& mine,
+  MpiTransport(std::unique_ptr<boost::mpi::environment> environment, bool by_copy, bool windows, const Hello& mine,
                link::RankPage& page);
   ~MpiTransport() override;
 
@@ -33,6 +34,11 @@ class MpiTransport final : public Transport {
 
   void send(int to, wire::Header head, std::span<const std::byte> first, std::span<const std::byte> second,
             link::Slice slice) override;
+  void open_window(std::byte* base, std::size_t size) override;
+  bool has_window() const override { return window_ != nullptr; }
+  void window_word(int rank, const wire::WordRequest& request, std::uint64_t ticket) override;
+  void window_read(int rank, std::uint64_t offset, std::span<std::byte> into, std::uint64_t ticket) override;
+  void window_write(int rank, std::uint64_t offset, std::span<const std::byte> from, std::uint64_t ticket) override;
   bool progress(FrameSink& sink) override;
   bool quiet() const override;
   bool pending() override;
@@ -50,7 +56,9 @@ class MpiTransport final : public Transport {
     References references;
   };
 
+  OneSided& window();
   bool flush();
+  bool progress_window(FrameSink& sink);
   bool receive(FrameSink& sink);
   void take_apart(const Inbox::Arrival& arrival, FrameSink& sink);
   void take_frame(int source, const Record& record, FrameSink& sink);
@@ -58,8 +66,10 @@ class MpiTransport final : public Transport {
   std::unique_ptr<boost::mpi::environment> environment_;
   std::unique_ptr<boost::mpi::communicator> comm_;
   bool by_copy_;
+  bool windows_;
   Peers peers_;
   std::unique_ptr<Traffic> traffic_;
+  std::unique_ptr<OneSided> window_;
 };
 
 }  // namespace rankpool::transport

@@ -23,12 +23,22 @@ void set_mpi_parameters() {
   for (const auto& [name, value] : parameters) ::setenv(name, value, 0);
 }
 
-bool segments_by_copy() {
-  const char* given = std::getenv("RANKPOOL_SEGMENTS");
+namespace {
+
+/// Has the user set this variable to `choice` rather than to the default, or not at all? @throws MpiError
+bool chosen(const char* variable, const char* choice, const char* otherwise) {
+  const char* given = std::getenv(variable);
   const std::string_view value = given != nullptr ? given : "";
-  if (value == "copy") return true;
-  if (value.empty() || value == "reference") return false;
-  throw MpiError("RANKPOOL_SEGMENTS is '" + std::string(value) + "': set it to 'copy' or 'reference', or not at all");
+  if (value == choice) return true;
+  if (value.empty() || value == otherwise) return false;
+  throw MpiError(std::string(variable) + " is '" + std::string(value) + "': set it to '" + choice + "' or '" +
+                 otherwise + "', or not at all");
 }
+
+}  // namespace
+
+bool segments_by_copy() { return chosen("RANKPOOL_SEGMENTS", "copy", "reference"); }
+
+bool windows_wanted() { return !chosen("RANKPOOL_WINDOW", "messages", "mpi"); }
 
 }  // namespace rankpool::transport

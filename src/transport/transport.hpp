@@ -10,6 +10,7 @@
 #include "link/rank_page.hpp"
 #include "link/segment.hpp"
 #include "wire/header.hpp"
+#include "wire/window.hpp"
 
 namespace rankpool::transport {
 
@@ -24,18 +25,20 @@ struct Hello {
   std::array<char, 64> host{};  ///< zero-terminated
 };
 
-/// Receiver of frames.
+/// Receiver of frames and of what windows answer.
 class FrameSink {
  public:
   /// `body` is valid during the call only.
   virtual void on_frame(const wire::Header& head, std::span<const std::byte> body, link::Slice slice) = 0;
+  /// An operation on a window is done: its ticket, and what a word was before (unused bytes are 0).
+  virtual void on_window(std::uint64_t /*ticket*/, std::uint64_t /*old*/) {}
 
  protected:
   ~FrameSink() = default;
 };
 
 /// This rank's connection with all others. Single-threaded: the thread that made it makes every call. Nothing blocks
-/// but `start` and `finish`. Frames between two ranks arrive in the order they were sent.
+/// but `start`, `open_window` and `finish`. Frames between two ranks arrive in the order they were sent.
 class Transport {
  public:
   /// MPI_Init and the exchange of hellos: collective. Must be called after the zygote was forked. @throws MpiError
@@ -53,6 +56,21 @@ class Transport {
   /// Queues a frame (head.body and head.segment are set here); small ones travel together at the next `progress`.
   virtual void send(int to, wire::Header head, std::span<const std::byte> first, std::span<const std::byte> second = {},
                     link::Slice slice = {}) = 0;
+  /// Makes the window of the job over `size` bytes (the same everywhere) at `base` of every rank, and proves that it
+  /// works; the last 8 bytes serve for that and are put back. Collective, right after `start`, at most once; the memory
+  /// must outlive the transport. @throws MpiError
+  virtual void open_window(std::byte* base, std::size_t size) = 0;
+  /// Do the following calls work? The same answer on all ranks. If not, the same must be done by frames.
+  virtual bool has_window() const = 0;
+  /// The three calls act on the memory that `rank` (it may be this one) gave to `open_window`, and nothing but they may
+  /// touch it. They only queue; `progress` tells the sink's `on_window` when it is done, also at the target. What one
+  /// rank does to the same word happens in the order of its calls, atomically towards all others.
+  /// @throws std::out_of_range, std::invalid_argument
+  virtual void window_word(int rank, const wire::WordRequest& request, std::uint64_t ticket) = 0;
+  /// `into` must live until `on_window`. Long ranges are not atomic as a whole, but each 8-byte word in them is.
+  virtual void window_read(int rank, std::uint64_t offset, std::span<std::byte> into, std::uint64_t ticket) = 0;
+  virtual void window_write(int rank, std::uint64_t offset, std::span<const std::byte> from, std::uint64_t ticket) = 0;
+
   /// Starts what is queued, rings the receivers, hands what has arrived to `sink`. True if anything moved.
   virtual bool progress(FrameSink& sink) = 0;
   /// Nothing queued or under way from here: safe to sleep until rung. False: come back soon.

@@ -22,10 +22,10 @@ if(version MATCHES "Open MPI|OpenRTE")
   set(rankpool_open_mpi TRUE)
 endif()
 
-# rankpool_add_test(NAME RANKS COMMAND ... LABEL TIMEOUT PROCESSORS ...): one ctest. RANKS: a number, or `alone`: no
-# mpirun.
+# rankpool_add_test(NAME RANKS COMMAND ... LABEL TIMEOUT PROCESSORS ... [HOSTS n]): one ctest. RANKS: a number, or
+# `alone`: no mpirun. HOSTS: so many make-believe ones.
 function(rankpool_add_test name ranks)
-  cmake_parse_arguments(A "SERIAL" "TIMEOUT;LABEL;PROCESSORS" "COMMAND;ENV;EXPECT" ${ARGN})
+  cmake_parse_arguments(A "SERIAL" "TIMEOUT;LABEL;PROCESSORS;HOSTS" "COMMAND;ENV;EXPECT" ${ARGN})
   math(EXPR outer "${A_TIMEOUT} * ${rankpool_time_factor}")
   math(EXPR inner "${outer} - 5")
   set(guard ${rankpool_no_leftovers} --limit ${inner})
@@ -34,7 +34,13 @@ function(rankpool_add_test name ranks)
   endforeach()
 
   set(launch "")
-  if(NOT ranks STREQUAL alone)
+  if(A_HOSTS)
+    math(EXPR mpi_limit "${inner} - 3")
+    set(launch ${rankpool_support}/cluster ${A_HOSTS} -- -n ${ranks} --timeout ${mpi_limit})
+    foreach(variable IN LISTS A_ENV rankpool_mpi_env)
+      list(APPEND launch -x ${variable})
+    endforeach()
+  elseif(NOT ranks STREQUAL alone)
     set(launch ${MPIEXEC_EXECUTABLE} ${MPIEXEC_NUMPROC_FLAG} ${ranks})
     if(rankpool_open_mpi)
       math(EXPR mpi_limit "${inner} - 3") # mpirun goes first: it says which rank did not end
@@ -47,6 +53,9 @@ function(rankpool_add_test name ranks)
   list(APPEND A_ENV ${rankpool_test_env})
   set_tests_properties(${name} PROPERTIES TIMEOUT ${outer} LABELS "${A_LABEL}" PROCESSORS ${A_PROCESSORS}
                                           RUN_SERIAL ${A_SERIAL} ENVIRONMENT "${A_ENV}")
+  if(A_HOSTS)
+    set_tests_properties(${name} PROPERTIES SKIP_RETURN_CODE 77) # `cluster` has said why
+  endif()
 endfunction()
 
 # add_unit_test(NAME LABEL SOURCE...): a GoogleTest program that sees the private headers of src/; one ctest.
@@ -84,6 +93,23 @@ function(add_mpi_test name)
   endif()
   rankpool_add_tests_for_ranks(${name} "${A_RANKS}" COMMAND $<TARGET_FILE:${name}> LABEL ${A_LABEL} TIMEOUT ${A_TIMEOUT}
                                ENV ${A_ENV} ${serial})
+endfunction()
+
+# add_cluster_test(NAME TARGET ranks...): the program of a test also over three hosts with TCP between them, once for each
+#   number of ranks: cluster.NAME.h3 with three, cluster.NAME.h3n4 with four, two of which share a host.
+function(add_cluster_test name target)
+  if(NOT rankpool_open_mpi)
+    return()
+  endif()
+  foreach(count IN LISTS ARGN)
+    set(suffix h3)
+    if(NOT count EQUAL 3)
+      set(suffix h3n${count})
+    endif()
+    math(EXPR processors "${count} + 1")
+    rankpool_add_test(cluster.${name}.${suffix} ${count} HOSTS 3 COMMAND $<TARGET_FILE:${target}> LABEL cluster
+                      TIMEOUT 90 PROCESSORS ${processors})
+  endforeach()
 endfunction()
 
 # add_example_test(TARGET RANKS alone 2 4 EXPECT regex... [ARGS arg...] [TIMEOUT 60] [ENV X=1 ...])
