@@ -40,6 +40,8 @@ struct Received {
 
 /// A rank as an engine would be one: polls for a while, then sleeps on its bell.
 class Node final : public FrameSink {
+  link::RankPage page_;  // goes last: the transport may ring it
+
  public:
   explicit Node(const char* segments = nullptr) {
     if (segments != nullptr) ::setenv("RANKPOOL_SEGMENTS", segments, 1);
@@ -112,9 +114,6 @@ class Node final : public FrameSink {
   std::unique_ptr<Transport> transport;
   std::vector<std::deque<Received>> frames;  // by source
   std::function<void(const wire::Header&)> on_each;
-
- private:
-  link::RankPage page_;
 };
 
 std::uint64_t seed_of(std::size_t from, std::size_t to, std::uint64_t number) {
@@ -550,6 +549,18 @@ TEST(Window, CompareAndExchangeCountsExactly) {
   }
   node.meet();
   EXPECT_EQ(node.word(0, {0, WordType::u32, WordOp::load, 0, 0}), static_cast<std::uint64_t>(each * node.ranks()));
+  node.finish();
+}
+
+TEST(Window, CompareAndExchangeOfBytesTellsEveryOldValue) {
+  // Many, because what a byte was cannot be told from one that has not been answered by its value alone.
+  constexpr std::uint64_t times = 700;
+  WindowNode node;
+  const std::uint64_t offset = 512 + static_cast<std::uint64_t>(node.rank());
+  node.word(node.next(), {offset, WordType::u8, WordOp::store, 77, 0});
+  for (std::uint64_t i = 0; i < times; ++i) {
+    ASSERT_EQ(node.word(node.next(), {offset, WordType::u8, WordOp::compare_exchange, i % 256, 5}), 77u) << i;
+  }
   node.finish();
 }
 
