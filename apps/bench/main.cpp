@@ -19,7 +19,7 @@ using namespace bench;
 constexpr const char* usage =
     "usage: rankpool-bench [--json] [--quick] [--only NAME,...]\n"
     "\n"
-    "Measures what a pool over every core of the job can do, in about a minute.\n"
+    "Measures what a pool over every core of the job can do, and what the shared objects cost, in about a minute.\n"
     "\n"
     "  --json       print one JSON object instead of a table\n"
     "  --quick      fewer tasks and repeats, a few seconds\n"

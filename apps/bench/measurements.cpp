@@ -14,6 +14,12 @@ std::span<const Measurement> measurements() {
       {{"items_per_s_auto"}, measure_item_rate},
       {{"skew_ratio"}, measure_skew},
       {{"skew_cpu_ratio"}, measure_cpu_skew},
+      {{"queue_items_per_s"}, measure_queue_rate},
+      {{"queue_us_p50"}, measure_queue_latency},
+      {{"pipe_rtt_us_p50"}, measure_pipe},
+      {{"lock_pair_ns"}, measure_lock},
+      {{"lock_contended_pairs_per_s"}, measure_contended_lock},
+      {{"value_add_ns"}, measure_value},
       {{"idle_cpu_percent"}, measure_idle},
   };
   return all;

@@ -8,8 +8,22 @@
 #include <utility>
 
 #include <rankpool/detail/result_state.hpp>
+#include <rankpool/detail/wait_source.hpp>
 
 namespace rankpool {
+
+namespace detail {
+
+class JobSource final : public WaitSource {
+ public:
+  explicit JobSource(std::shared_ptr<const JobState> state) : state_(std::move(state)) {}
+  bool ready() const noexcept override { return state_->ended(); }
+
+ private:
+  std::shared_ptr<const JobState> state_;
+};
+
+}  // namespace detail
 
 /// A handle of a submitted job; copies share one state. Any thread may use it, inside `run`. Mirrors
 /// `multiprocessing.pool.AsyncResult`.
@@ -53,6 +67,8 @@ class AsyncResult {
 
  private:
   friend class Pool;
+  friend struct detail::WaitAccess;
+  std::shared_ptr<detail::WaitSource> wait_source() const { return std::make_shared<detail::JobSource>(state_); }
   T outcome(detail::JobState::Deadline deadline) const {
     state_->finish(deadline);
     if constexpr (!std::is_void_v<T>) return state_->copy();

@@ -15,8 +15,10 @@ namespace rankpool {
 
 /// What can be set for a program in its source; the environment variable named beside a field wins over it.
 struct RunOptions {
-  std::optional<int> slots;         ///< pool workers per rank: RANKPOOL_SLOTS
-  std::optional<int> master_slots;  ///< pool workers on rank 0 of several: RANKPOOL_MASTER_SLOTS
+  std::optional<int> slots;                ///< pool workers per rank: RANKPOOL_SLOTS
+  std::optional<int> master_slots;         ///< pool workers on rank 0 of several: RANKPOOL_MASTER_SLOTS
+  std::optional<std::string> window = {};  ///< "auto", or "messages": locks, semaphores, values and arrays ask their
+                                           ///< home even where memory can be shared: RANKPOOL_WINDOW
 };
 
 namespace detail {
@@ -54,10 +56,15 @@ int run(int argc, char** argv, Program&& program, RunOptions options = {}) {
 
 /// Who a process is. Mirrors what Python's `current_process()` tells.
 struct ProcessInfo {
-  std::string name;  ///< MainProcess, PoolWorker-1, ...
+  std::string name;  ///< MainProcess, Process-1, PoolWorker-1, ...
   int pid = 0;
   int rank = 0;
   std::string host;
+  unsigned link = 0;  ///< how its rank knows it; 0: nobody does
+
+  /// Asks the engine of its rank, so that another process which got its pid later is not taken for it. @throws
+  /// NotRunning
+  bool is_alive() const;
 };
 
 /// Cores that this process may use: its affinity mask, limited by the CPU quota of its cgroup. Needs no `run`.
@@ -70,5 +77,11 @@ int rank_count();
 int rank();
 /// This process. Mirrors `multiprocessing.current_process`. @throws NotRunning
 ProcessInfo current_process();
+/// The process that started this one; of a pool worker, the one that owns the pool; none in the main program. Mirrors
+/// `multiprocessing.parent_process`. @throws NotRunning
+std::optional<ProcessInfo> parent_process();
+/// The Processes that this process has started and that live. Pool workers are not among them. Mirrors
+/// `multiprocessing.active_children`. @throws NotRunning
+std::vector<ProcessInfo> active_children();
 
 }  // namespace rankpool

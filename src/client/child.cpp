@@ -4,6 +4,7 @@
 #include <sys/resource.h>
 
 #include <atomic>
+#include <cstdlib>
 #include <deque>
 #include <memory>
 #include <mutex>
@@ -11,7 +12,9 @@
 #include <utility>
 #include <vector>
 
+#include "client/child_end.hpp"
 #include "client/client.hpp"
+#include "client/process_child.hpp"
 #include "client/remote_object.hpp"
 #include "wire/messages.hpp"
 #include "worker/task_runner.hpp"
@@ -37,7 +40,13 @@ class Worker {
   }
 
   int serve() {
-    if (!begin(next())) return 1;
+    const Errand first = next();
+    std::span<const std::byte> call = first.body;
+    const auto start = wire::take<wire::ChildStart>(call);
+    if (first.slice) call = first.slice.bytes();
+    introduce(start);
+    if (start.is_process != 0) return run_process(call);
+    if (!begin(start, call)) return 1;
     for (;;) {
       const Errand errand = next();
       std::span<const std::byte> body = errand.body;
@@ -56,7 +65,6 @@ class Worker {
           runner_->forget(errand.head.token);
           break;
         case Kind::child_stop:
-          Client::stop();
           return 0;
         default:
           throw wire::BadFrame("a child was sent a frame that is not for children");
@@ -81,20 +89,30 @@ class Worker {
     return errand;
   }
 
-  /// Learns who this child is, and runs the initializer. False if that failed.
-  bool begin(const Errand& errand) {
-    std::span<const std::byte> body = errand.body;
-    const auto start = wire::take<wire::ChildStart>(body);
-    client_->set_identity(
-        {start.rank, start.link, start.ranks, start.slots, wire::text_of(start.host), wire::text_of(start.name)});
+  /// Learns who this child is.
+  void introduce(const wire::ChildStart& start) {
+    client_->set_identity({.rank = start.rank,
+                           .link = start.link,
+                           .ranks = start.ranks,
+                           .slots = start.slots,
+                           .host = wire::text_of(start.host),
+                           .name = wire::text_of(start.name),
+                           .number = wire::text_of(start.number),
+                           .daemon = start.is_daemon != 0,
+                           .parent = start.parent,
+                           .window = start.window});
     ::prctl(PR_SET_NAME, start.name.data());
+  }
+
+  /// Becomes a pool worker: runs the initializer. False if that failed.
+  bool begin(const wire::ChildStart& start, std::span<const std::byte> initializer) {
     runner_ = std::make_unique<worker::TaskRunner>(client_->link(), start.rank, start.host,
                                                    [this](const auto& cargo) { before_end(cargo); });
     if (start.memory_limit != 0) {
       const rlimit limit{start.memory_limit, start.memory_limit};
       ::setrlimit(RLIMIT_DATA, &limit);
     }
-    if (start.has_initializer != 0 && !runner_->initialize(errand.slice ? errand.slice.bytes() : body)) return false;
+    if (start.has_initializer != 0 && !runner_->initialize(initializer)) return false;
     client_->link().send({.to = {start.rank, 0}, .kind = Kind::child_ready}, {});
     return true;
   }
@@ -115,9 +133,10 @@ class Worker {
 }  // namespace
 
 int child_main(const worker::ChildStart& start) {
+  catch_exit();
   // leaked on purpose: user threads may still use the client while the process ends
   auto* const worker = new Worker(start);
-  return worker->serve();
+  std::exit(worker->serve());
 }
 
 }  // namespace rankpool::client

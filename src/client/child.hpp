@@ -5,7 +5,7 @@
 
 namespace rankpool::client {
 
-/// Serves its engine until it is told to leave; returns the exit status.
-int child_main(const worker::ChildStart& start);
+/// Serves its engine until it is told to leave, or runs its Process; then calls exit(), see child_end.hpp.
+[[noreturn]] int child_main(const worker::ChildStart& start);
 
 }  // namespace rankpool::client

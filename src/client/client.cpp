@@ -1,5 +1,7 @@
 #include "client/client.hpp"
 
+#include <unistd.h>
+
 #include <cstdio>
 #include <exception>
 #include <utility>
@@ -11,6 +13,7 @@ namespace {
 
 std::mutex current_mutex;
 std::shared_ptr<Client> current;
+thread_local bool is_reading = false;
 
 }  // namespace
 
@@ -56,6 +59,15 @@ void Client::stop() {
   }
   const std::lock_guard lock(current_mutex);
   current.reset();
+}
+
+wire::Who Client::who() const {
+  return {.rank = identity_.rank,
+          .link = identity_.link,
+          .pid = ::getpid(),
+          .reserved = 0,
+          .host = wire::host_name(identity_.host),
+          .name = wire::process_name(identity_.name)};
 }
 
 void Client::add(std::uint64_t token, std::shared_ptr<Receiver> receiver) {
@@ -121,6 +133,8 @@ void Client::unsettle(int home) {
 
 void Client::settle_slowly(std::uint64_t state, int to) {
   const int home = home_of(state);
+  // Handles in results are decoded, and dropped, while frames are taken in: what that sends needs no order.
+  if (reading()) return;
   // Through one's own engine nothing overtakes what that engine itself was sent.
   if (home == to || (to != nowhere && home == identity_.rank)) return;
   const auto echo = std::make_shared<Echo>();
@@ -138,7 +152,13 @@ void Client::settled(int home, std::uint64_t state) noexcept {
   if (state != 0 && home_of(state) == home) unsettled_.compare_exchange_strong(state, 0);
 }
 
+bool Client::reading() noexcept { return is_reading; }
+
 void Client::on_frame(link::Incoming& in) {
+  const struct Reading {
+    Reading() noexcept { is_reading = true; }
+    ~Reading() { is_reading = false; }
+  } reading;
   if (in.head.kind >= wire::Kind::child_start) return other_(in);
   std::shared_ptr<Receiver> receiver;
   {

@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <unordered_map>
@@ -33,6 +34,10 @@ struct Identity {
   int slots = 1;
   std::string host;
   std::string name;
+  std::string number{};  ///< "2:1": what its children are numbered after; empty for the main program
+  bool daemon = false;
+  std::optional<wire::Who> parent{};  ///< none: the main program
+  wire::WindowMode window = wire::WindowMode::direct;
 };
 
 /// The one connection of this process, between `start` and `stop`. All members may be called from any thread.
@@ -50,6 +55,8 @@ class Client {
 
   const Identity& identity() const noexcept { return identity_; }
   void set_identity(Identity identity) { identity_ = std::move(identity); }
+  /// As it introduces itself to its children.
+  wire::Who who() const;
   link::UserLink& link() noexcept { return link_; }
 
   /// A number that is this process's own and never used again.
@@ -86,6 +93,8 @@ class Client {
     if (const std::uint64_t state = unsettled_.load(std::memory_order_relaxed); state != 0) settle_slowly(state, to);
   }
   static constexpr int nowhere = -1;
+  /// Is the calling thread just taking frames in? It must not wait then, and `settle` does nothing.
+  static bool reading() noexcept;
   /// What was unsettled when a question was sent, for `settled` when `home` has answered it.
   std::uint64_t unsettled() const noexcept { return unsettled_.load(std::memory_order_relaxed); }
   void settled(int home, std::uint64_t state) noexcept;

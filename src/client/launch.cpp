@@ -30,6 +30,15 @@ std::optional<int> number_from(const char* name, std::optional<int> fallback, in
   return value;
 }
 
+/// Are the windows forced to be messages?
+bool window_messages(const std::optional<std::string>& option) {
+  std::string value = option.value_or("auto");
+  if (const char* const text = std::getenv("RANKPOOL_WINDOW"); text != nullptr && *text != '\0') value = text;
+  if (value != "auto" && value != "messages")
+    throw std::invalid_argument("RANKPOOL_WINDOW is " + value + "; it can be auto or messages");
+  return value == "messages";
+}
+
 bool is_set(const char* name) { return std::getenv(name) != nullptr; }
 
 bool by_mpirun() { return is_set("OMPI_COMM_WORLD_RANK"); }
@@ -54,6 +63,7 @@ engine::StartOptions read_launch(const RunOptions& options) {
   if (start.launched && !is_worker_rank()) {
     if (const auto master = number_from("RANKPOOL_MASTER_SLOTS", options.master_slots, 0)) start.slots = master;
   }
+  start.window_messages = window_messages(options.window);
   start.cores = worker::granted_cores(affinity_holder());
   return start;
 }

@@ -2,13 +2,31 @@
 
 #include <utility>
 
+#include "client/lock.hpp"
+#include "client/pipe_end.hpp"
+#include "client/queue.hpp"
+#include "client/semaphore.hpp"
+#include "client/words.hpp"
+
 namespace rankpool::client {
 
 using wire::ObjectType;
 
 std::shared_ptr<RemoteObject> new_remote_object(std::shared_ptr<Client> client, ObjectType type, wire::ObjectId id,
-                                                [[maybe_unused]] detail::Reader* saved) {
+                                                detail::Reader* saved) {
   switch (type) {
+    case ObjectType::queue:
+      return std::make_shared<Queue>(std::move(client), id, saved);
+    case ObjectType::pipe_end:
+      return std::make_shared<PipeEnd>(std::move(client), id, saved);
+    case ObjectType::lock:
+    case ObjectType::recursive_lock:
+      return std::make_shared<LockObject>(std::move(client), type, id, saved);
+    case ObjectType::semaphore:
+      return std::make_shared<SemaphoreObject>(std::move(client), type, id, saved);
+    case ObjectType::value:
+    case ObjectType::array:
+      return std::make_shared<WordsObject>(std::move(client), type, id, saved);
     default:  // all that is to know of it is known at its home
       return std::make_shared<RemoteObject>(std::move(client), type, id);
   }

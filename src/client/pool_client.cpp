@@ -1,7 +1,5 @@
 #include "client/pool_client.hpp"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <limits>
 #include <stdexcept>
@@ -49,8 +47,7 @@ std::shared_ptr<PoolClient> PoolClient::open(const PoolOptions& options) {
   auto pool = std::make_shared<PoolClient>(client);
   pool->processes_ = options.processes.value_or(client->identity().slots);
   pool->retries_ = checked_retries(options.retries);
-  const wire::PoolOpen open{.owner_pid = ::getpid(),
-                            .reserved = 0,
+  const wire::PoolOpen open{.owner = client->who(),
                             .processes = options.processes.value_or(0),
                             .has_initializer = options.initializer ? 1u : 0u,
                             .max_tasks_per_child = static_cast<std::uint64_t>(options.max_tasks_per_child.value_or(0)),

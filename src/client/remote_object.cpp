@@ -1,5 +1,6 @@
 #include "client/remote_object.hpp"
 
+#include <array>
 #include <atomic>
 #include <cstring>
 #include <map>
@@ -45,6 +46,13 @@ Table& table() {
 
 Table::Key key_of(const wire::ObjectId& id) { return {id.rank, id.number}; }
 
+/// A value or array can be named as the lock it has.
+bool is_a(wire::ObjectType type, wire::ObjectType wanted) noexcept {
+  using wire::ObjectType;
+  return type == wanted ||
+         (wanted == ObjectType::recursive_lock && (type == ObjectType::value || type == ObjectType::array));
+}
+
 /// In a message, before what RemoteObject::save writes.
 struct SavedHandle {
   wire::ObjectType type{};
@@ -53,27 +61,7 @@ struct SavedHandle {
   std::uint64_t pin = 0;  ///< its number if this handle stands for the object by itself; else the sender keeps it alive
 };
 
-thread_local std::span<const wire::Pin> fresh_pins;
-thread_local bool fresh_pins_active = false;
-
-/// The pin of a handle that is being decoded; 0: none.
-std::uint64_t take_pin(std::uint64_t written) {
-  if (!fresh_pins_active) return written;
-  if (fresh_pins.empty()) throw SerializationError("a message has more handles than it lists");
-  const std::uint64_t number = fresh_pins.front().number;
-  fresh_pins = fresh_pins.subspan(1);
-  return number;
-}
-
 }  // namespace
-
-FreshPins::FreshPins(std::span<const wire::Pin> pins) noexcept
-    : outer_(std::exchange(fresh_pins, pins)), outer_active_(std::exchange(fresh_pins_active, true)) {}
-
-FreshPins::~FreshPins() {
-  fresh_pins = outer_;
-  fresh_pins_active = outer_active_;
-}
 
 std::uint32_t this_thread() noexcept {
   static std::atomic<std::uint32_t> last{0};
@@ -106,12 +94,15 @@ std::string RemoteObject::name() const {
 void RemoteObject::send(Kind kind, std::span<const std::byte> fixed, std::span<const std::byte> more,
                         detail::Buffer* payload) {
   const wire::Header head{.to = {id_.rank, 0}, .token = id_.number, .kind = kind};
-  std::vector<std::byte> joined;
+  std::array<std::byte, 128> few;
+  std::vector<std::byte> many;
   if (!more.empty()) {
-    joined.reserve(fixed.size() + more.size());
-    joined.insert(joined.end(), fixed.begin(), fixed.end());
-    joined.insert(joined.end(), more.begin(), more.end());
-    fixed = joined;
+    const std::size_t size = fixed.size() + more.size();
+    if (size > few.size()) many.resize(size);
+    std::byte* const joined = many.empty() ? few.data() : many.data();
+    std::memcpy(joined, fixed.data(), fixed.size());
+    std::memcpy(joined + fixed.size(), more.data(), more.size());
+    fixed = {joined, size};
   }
   client_->settle(id_.rank);
   client_->send(head, fixed, payload);
@@ -150,6 +141,7 @@ std::optional<Reply> RemoteObject::ask_until(Deadline deadline, std::uint32_t op
   client_->settled(id_.rank, told);
 
   Reply& reply = call->reply;
+  reply.request = request;
   switch (reply.status) {
     case Status::withdrawn:
       return std::nullopt;
@@ -169,6 +161,14 @@ void RemoteObject::tell(std::uint32_t operation, std::span<const std::byte> fixe
   client_->unsettle(id_.rank);
 }
 
+void RemoteObject::post(std::uint32_t operation, std::span<const std::byte> fixed) {
+  const wire::ObjectRequest request{.request = 0, .operation = operation, .thread = this_thread()};
+  std::vector<std::byte> body(sizeof request + fixed.size());
+  std::memcpy(body.data(), &request, sizeof request);
+  if (!fixed.empty()) std::memcpy(body.data() + sizeof request, fixed.data(), fixed.size());
+  client_->send({.to = {id_.rank, 0}, .token = id_.number, .kind = Kind::object_request}, body);
+}
+
 void RemoteObject::on_note(std::uint32_t, link::Incoming&) {
   throw wire::BadFrame("an object was sent a note that it does not understand");
 }
@@ -183,6 +183,34 @@ std::vector<wire::Pin> RemoteObject::pins_of(const detail::Buffer::Cargo& cargo)
   for (const auto& carried : cargo) pins.push_back({carried.object->id(), carried.pin});
   return pins;
 }
+
+class Question::Answer final : public Receiver {
+ public:
+  void on_frame(link::Incoming&) override { here.store(true, std::memory_order_release); }
+  std::atomic<bool> here{false};
+};
+
+Question::Question(std::shared_ptr<RemoteObject> object, std::uint32_t operation)
+    : object_(std::move(object)),
+      operation_(operation),
+      request_(object_->client().new_token()),
+      answer_(std::make_shared<Answer>()) {
+  object_->client().add(request_, answer_);
+  object_->send_request(request_, operation, {}, nullptr);
+}
+
+Question::~Question() {
+  try {
+    object_->client().remove(request_);
+    if (answered()) return;
+    const wire::ObjectRequest back{.request = request_, .operation = operation_, .thread = this_thread()};
+    object_->send(Kind::object_withdraw, wire::bytes_of(back));
+  } catch (...) {
+    // the engine is gone, and the question with it
+  }
+}
+
+bool Question::answered() const noexcept { return answer_->here.load(std::memory_order_acquire); }
 
 std::shared_ptr<RemoteObject> make_object(wire::ObjectType type, std::span<const std::byte> options) {
   auto client = Client::get();
@@ -214,7 +242,7 @@ std::shared_ptr<RemoteObject> load_object(detail::Reader& in, wire::ObjectType t
   SavedHandle saved;
   in.read(&saved, sizeof saved);
   detail::Reader more(in.take(saved.more));
-  if (saved.type != type)
+  if (!is_a(saved.type, type))
     throw SerializationError(std::string("a handle of a ") + type_name(type) + " was expected, not of a " +
                              type_name(saved.type));
   auto client = Client::get();
@@ -224,14 +252,13 @@ std::shared_ptr<RemoteObject> load_object(detail::Reader& in, wire::ObjectType t
     auto& known = table().objects[key_of(saved.id)];
     object = known.lock();
     if (!object) {
-      object = new_remote_object(client, type, saved.id, &more);
+      object = new_remote_object(client, saved.type, saved.id, &more);
       known = object;
       client->add_weak(object->note_token(), object);
       object->send(Kind::object_hold, wire::bytes_of(wire::ObjectHold{object->note_token()}));
     }
   }
-  if (const std::uint64_t pin = take_pin(saved.pin); pin != 0)
-    object->send(Kind::object_pin, wire::bytes_of(wire::ObjectPin{pin, -1, 0}));
+  if (saved.pin != 0) object->send(Kind::object_pin, wire::bytes_of(wire::ObjectPin{saved.pin, -1, 0}));
   return object;
 }
 

@@ -21,6 +21,7 @@ namespace rankpool::client {
 struct Reply {
   wire::Status status = wire::Status::ok;
   link::Payload payload;  ///< what followed
+  std::uint64_t request = 0;
 
   std::span<const std::byte> bytes() const { return payload.view().read(); }
 };
@@ -52,6 +53,10 @@ class RemoteObject : public Receiver, public std::enable_shared_from_this<Remote
   /// whatever engine, and before the results of its tasks are seen.
   void tell(std::uint32_t operation, std::span<const std::byte> fixed = {}, detail::Buffer* payload = nullptr);
 
+  /// Sends a request that has no answer, and that takes effect before later ones to the same object; nothing else is
+  /// promised. Does not wait: also for `on_note`.
+  void post(std::uint32_t operation, std::span<const std::byte> fixed = {});
+
   /// A note of the home. Called by whichever thread reads the link; must not wait.
   virtual void on_note(std::uint32_t what, link::Incoming& in);
 
@@ -66,6 +71,7 @@ class RemoteObject : public Receiver, public std::enable_shared_from_this<Remote
   virtual void save(detail::Buffer&) const {}
 
  private:
+  friend class Question;
   friend void save_object(detail::Buffer& out, const std::shared_ptr<RemoteObject>& object);
   friend std::shared_ptr<RemoteObject> make_object(wire::ObjectType type, std::span<const std::byte> options);
   friend std::shared_ptr<RemoteObject> load_object(detail::Reader& in, wire::ObjectType type);
@@ -82,6 +88,25 @@ class RemoteObject : public Receiver, public std::enable_shared_from_this<Remote
   std::uint64_t note_token_;
 };
 
+/// A question whose answer somebody else waits for; it is taken back when this goes.
+class Question {
+ public:
+  /// Sends it. @throws Error if the engine is gone
+  Question(std::shared_ptr<RemoteObject> object, std::uint32_t operation);
+  Question(const Question&) = delete;
+  Question& operator=(const Question&) = delete;
+  ~Question();
+  /// Does not block. The frame that makes it true wakes all who wait on the link.
+  bool answered() const noexcept;
+
+ private:
+  class Answer;
+  std::shared_ptr<RemoteObject> object_;
+  std::uint32_t operation_;
+  std::uint64_t request_;
+  std::shared_ptr<Answer> answer_;
+};
+
 /// Makes an object at this process's rank. Sends one frame and waits for nothing: whatever is sent later finds it.
 /// @throws NotRunning
 std::shared_ptr<RemoteObject> make_object(wire::ObjectType type, std::span<const std::byte> options = {});
@@ -90,19 +115,6 @@ void save_object(detail::Buffer& out, const std::shared_ptr<RemoteObject>& objec
 /// The object as this process knows it; the process holds it from now on. @throws SerializationError if it is of
 /// another type; NotRunning
 std::shared_ptr<RemoteObject> load_object(detail::Reader& in, wire::ObjectType type);
-/// While it exists, the handles that this thread decodes have these pins, one after the other, instead of those that
-/// are written in them: they come from a message that is kept and decoded again and again.
-class FreshPins {
- public:
-  explicit FreshPins(std::span<const wire::Pin> pins) noexcept;
-  FreshPins(const FreshPins&) = delete;
-  FreshPins& operator=(const FreshPins&) = delete;
-  ~FreshPins();
-
- private:
-  std::span<const wire::Pin> outer_;
-  bool outer_active_;
-};
 /// A number for the calling thread that is its own in this process; never 0.
 std::uint32_t this_thread() noexcept;
 

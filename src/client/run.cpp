@@ -17,10 +17,11 @@
 
 #include "client/child.hpp"
 #include "client/client.hpp"
+#include "client/describe.hpp"
 #include "client/launch.hpp"
+#include "client/process.hpp"
 #include "engine/start.hpp"
 #include "link/link.hpp"
-#include "wire/error_record.hpp"
 #include "wire/messages.hpp"
 #include "worker/cores.hpp"
 
@@ -28,20 +29,7 @@ namespace rankpool {
 namespace {
 
 using client::Client;
-
-/// "type: text", and the remote side of it where there is one.
-std::string describe(const std::exception_ptr& error) {
-  try {
-    std::rethrow_exception(error);
-  } catch (const RemoteInfo& remote) {
-    return remote.trace();
-  } catch (...) {
-    const wire::ErrorRecord record = wire::describe_current_exception();
-    std::string text = record.type_name + ": " + record.what;
-    for (const auto& cause : record.causes) text += "\n  caused by " + cause.type_name + ": " + cause.what;
-    return text;
-  }
-}
+using client::describe;
 
 /// The engine of rank 0 on a thread of its own, and the main program's link to it.
 class MasterEngine {
@@ -87,8 +75,13 @@ class MasterEngine {
       engine = engine::start(options, page_, std::move(zygote));
       engine->add_main(std::move(end));
       const engine::Layout& layout = engine->layout();
-      started.set_value(
-          {0, engine::Children::main_link, layout.ranks(), layout.all_slots(), layout.host(), "MainProcess"});
+      started.set_value({.rank = 0,
+                         .link = engine::Children::main_link,
+                         .ranks = layout.ranks(),
+                         .slots = layout.all_slots(),
+                         .host = layout.host(),
+                         .name = "MainProcess",
+                         .window = layout.window});
     } catch (...) {
       started.set_exception(std::current_exception());
       return;
@@ -112,14 +105,27 @@ class MasterEngine {
 MasterEngine* master = nullptr;  // for exit() in the middle of the program
 pid_t master_pid = 0;
 
+/// Waits for what the program has started, but for daemons. Not if the program has failed: then everything ends at
+/// once.
+void end_processes() {
+  try {
+    client::end_processes();
+  } catch (...) {
+    // the engine has failed, and has said so
+  }
+}
+
 void stop_at_exit() {
-  if (master != nullptr && ::getpid() == master_pid) std::exchange(master, nullptr)->stop();
+  if (master == nullptr || ::getpid() != master_pid) return;
+  end_processes();
+  std::exchange(master, nullptr)->stop();
 }
 
 int run_program(const std::function<int(int, char**)>& program, int argc, char** argv, MasterEngine& engine) {
   int status = 1;
   try {
     status = program(argc, argv);
+    end_processes();
   } catch (...) {
     std::fflush(stdout);
     std::fprintf(stderr, "rankpool: the program ended with an exception\n  %s\n",
@@ -185,10 +191,5 @@ int cpu_count() { return worker::granted_cores(0); }
 int slot_count() { return Client::get()->identity().slots; }
 int rank_count() { return Client::get()->identity().ranks; }
 int rank() { return Client::get()->identity().rank; }
-
-ProcessInfo current_process() {
-  const client::Identity& self = Client::get()->identity();
-  return {self.name, ::getpid(), self.rank, self.host};
-}
 
 }  // namespace rankpool

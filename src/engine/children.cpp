@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <limits>
 
+#include "wire/lease.hpp"
+#include "wire/messages.hpp"
+
 namespace rankpool::engine {
 namespace {
 
@@ -57,6 +60,16 @@ bool Children::read(std::uint32_t link, Child& child, int limit) {
   return moved;
 }
 
+void Children::recall_lease(const wire::Header& head, std::span<const std::byte> body) {
+  const auto recall = wire::take<wire::LeaseRecall>(body);
+  Port* const from = port(recall.link);
+  if (from == nullptr) return;  // the home has been told that the process has ended, and what it had taken
+  const link::LeaseState state = from->leases().at(recall.slot).revoke(recall.generation);
+  if (state.generation() != recall.generation) return;  // that it has gone on is on its way to the home
+  const wire::LeaseReturned returned{.link = recall.link, .slot = recall.slot, .state = state.bits};
+  router_.send({.to = head.from, .token = head.token, .kind = wire::Kind::lease_returned}, wire::bytes_of(returned));
+}
+
 bool Children::progress() {
   bool moved = false;
   // by index: an owner may spawn while it is called
@@ -79,6 +92,7 @@ bool Children::read_zygote() {
     if (found == children_.end()) continue;
     if (event.what == worker::ZygoteEvent::What::forked) {
       found->second->pid = event.pid;
+      found->second->owner->on_child_forked(event.link_id, event.pid);
     } else {
       ended(event);
     }
@@ -95,9 +109,11 @@ void Children::ended(const worker::ZygoteEvent& event) {
   const std::unique_ptr<Child> gone = std::move(found->second);
   children_.erase(found);
   std::erase_if(order_, [&](const auto& entry) { return entry.first == event.link_id; });
+  const link::LeaseStates leases = gone->port.lease_states();
   for (std::size_t rank = 0; rank < gone->spoken_to.size(); ++rank) {
     if (gone->spoken_to[rank])
-      router_.send({.to = {static_cast<int>(rank), 0}, .token = event.link_id, .kind = wire::Kind::client_gone}, {});
+      router_.send({.to = {static_cast<int>(rank), 0}, .token = event.link_id, .kind = wire::Kind::client_gone},
+                   wire::bytes_of(leases));
   }
   if (event.what == worker::ZygoteEvent::What::fork_failed) {
     gone->owner->on_fork_failed(event.link_id, event.status);

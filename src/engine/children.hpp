@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <unordered_map>
 #include <vector>
 
@@ -17,6 +18,8 @@ namespace rankpool::engine {
 /// The room of the engine for which a child works.
 class ChildOwner {
  public:
+  /// The child has been forked; not every owner wants to know.
+  virtual void on_child_forked(std::uint32_t, pid_t) {}
   /// A frame from the child to its engine.
   virtual void on_child_frame(std::uint32_t link, link::Incoming& in) = 0;
   /// The child's ring has been read as far as it goes for now.
@@ -40,6 +43,8 @@ class Children {
   void signal(std::uint32_t link, int number) { zygote_.signal(link, number); }
   /// The port of a link, or null. The main program of rank 0 has one too.
   Port* port(std::uint32_t link);
+  /// A home calls back what it has lent to one of these processes (lease_recall).
+  void recall_lease(const wire::Header& head, std::span<const std::byte> body);
   /// Adds the link of the main program (rank 0).
   static constexpr std::uint32_t main_link = 1;
   void add_main(link::LinkEnd end);

@@ -10,6 +10,8 @@
 #include <chrono>
 #include <utility>
 
+#include "wire/messages.hpp"
+
 namespace rankpool::engine {
 namespace {
 
@@ -42,14 +44,18 @@ void ask_for_short_slices() {
 }  // namespace
 
 Engine::Engine(Layout layout, link::RankPage& page, worker::Zygote zygote,
-               std::unique_ptr<transport::Transport> transport)
+               std::unique_ptr<transport::Transport> transport, Windows windows)
     : layout_(std::move(layout)),
       page_(page),
       transport_(std::move(transport)),
       children_(std::move(zygote), *page, *this),
       workers_(children_, *page, *this),
-      objects_(*this) {
-  if (layout_.rank == 0) master_.emplace(*this);
+      processes_(children_, *this),
+      windows_(std::move(windows)),
+      objects_(*this, windows_) {
+  if (layout_.rank != 0) return;
+  master_.emplace(*this);
+  process_master_.emplace(*this);
 }
 
 void Engine::run() {
@@ -132,11 +138,33 @@ void Engine::on_frame(const wire::Header& head, std::span<const std::byte> body,
     case Kind::object_hold:
     case Kind::object_drop:
     case Kind::object_pin:
+    case Kind::lease_returned:
       if (!leaving_) objects_.on_frame(head, body, std::move(slice));
+      break;
+    case Kind::process_spawn:
+    case Kind::process_kill:
+    case Kind::process_signal:
+    case Kind::process_ask:
+      if (!leaving_) processes_.on_frame(head, body, std::move(slice));
+      break;
+    case Kind::process_start:
+    case Kind::process_gone:
+      if (!process_master_) throw wire::BadFrame("a frame for rank 0 came to another rank");
+      if (!leaving_) process_master_->on_frame(head, body, std::move(slice));
+      break;
+    case Kind::lease_recall:
+      children_.recall_lease(head, body);
+      break;
+    case Kind::window_map:
+      send({.to = head.from, .token = head.token, .kind = Kind::object_reply}, {},
+           {{}, windows_.slice(wire::take<wire::WindowMap>(body).rank)});
       break;
     case Kind::client_gone:
       if (leaving_) break;
-      objects_.client_gone({head.from.rank, static_cast<std::uint32_t>(head.token)});
+      if (head.from.rank == layout_.rank) windows_.child_ended(layout_.rank, static_cast<std::uint32_t>(head.token));
+      if (process_master_) process_master_->client_gone({head.from.rank, static_cast<std::uint32_t>(head.token)});
+      objects_.client_gone({head.from.rank, static_cast<std::uint32_t>(head.token)},
+                           wire::take<link::LeaseStates>(body));
       if (master_) master_->on_frame(head, body, std::move(slice));
       break;
     default:

@@ -9,7 +9,10 @@
 #include "engine/mailbox.hpp"
 #include "engine/object_host.hpp"
 #include "engine/pool_master.hpp"
+#include "engine/process_host.hpp"
+#include "engine/process_master.hpp"
 #include "engine/router.hpp"
+#include "engine/windows.hpp"
 #include "engine/worker_host.hpp"
 #include "link/rank_page.hpp"
 #include "transport/transport.hpp"
@@ -22,7 +25,8 @@ namespace rankpool::engine {
 class Engine final : public Router, private transport::FrameSink {
  public:
   /// `transport` is null when the job is this process alone. `page` must outlive the engine.
-  Engine(Layout layout, link::RankPage& page, worker::Zygote zygote, std::unique_ptr<transport::Transport> transport);
+  Engine(Layout layout, link::RankPage& page, worker::Zygote zygote, std::unique_ptr<transport::Transport> transport,
+         Windows windows);
 
   /// Rank 0: the engine's end of the main program's link.
   void add_main(link::LinkEnd end) { children_.add_main(std::move(end)); }
@@ -45,9 +49,12 @@ class Engine final : public Router, private transport::FrameSink {
   Mailbox mailbox_;
   Children children_;
   WorkerHost workers_;
+  ProcessHost processes_;
+  Windows windows_;
   ObjectHost objects_;
-  std::optional<PoolMaster> master_;  // rank 0
-  int ranks_to_leave_ = 0;            // rank 0, after shutdown: ranks that have not said bye
+  std::optional<PoolMaster> master_;             // rank 0
+  std::optional<ProcessMaster> process_master_;  // rank 0
+  int ranks_to_leave_ = 0;                       // rank 0, after shutdown: ranks that have not said bye
   bool leaving_ = false;
   unsigned rests_ = 0;
 };

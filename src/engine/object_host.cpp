@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "objects/make_object.hpp"
+#include "wire/lease.hpp"
 #include "wire/messages.hpp"
 
 namespace rankpool::engine {
@@ -33,12 +34,17 @@ void ObjectHost::on_frame(const wire::Header& head, std::span<const std::byte> b
       entry.object->withdraw({head.from, request.thread, request.request}, *this);
       break;
     }
+    case Kind::lease_returned: {
+      const auto back = wire::take<wire::LeaseReturned>(body);
+      entry.object->lease_returned({head.from.rank, back.link}, back.slot, {back.state}, *this);
+      break;
+    }
     case Kind::object_hold:
       entry.lifetime.hold(head.from, wire::take<wire::ObjectHold>(body).note_token);
-      entry.object->joined(head.from, *this);
+      if (head.from.link != 0) entry.object->joined(head.from, *this);
       break;
     case Kind::object_drop:
-      if (entry.lifetime.drop(head.from)) entry.object->left(head.from, *this);
+      if (entry.lifetime.drop(head.from) && head.from.link != 0) entry.object->left(head.from, *this);
       release_if_over(head.token);
       break;
     case Kind::object_pin: {
@@ -68,7 +74,7 @@ void ObjectHost::release_if_over(std::uint64_t number) {
   last->released(*this);
 }
 
-void ObjectHost::client_gone(wire::Address client) {
+void ObjectHost::client_gone(wire::Address client, const link::LeaseStates& leases) {
   std::vector<std::uint64_t> held;
   for (const auto& [number, entry] : objects_)
     if (entry.lifetime.holds(client)) held.push_back(number);
@@ -77,7 +83,7 @@ void ObjectHost::client_gone(wire::Address client) {
     if (found == objects_.end()) continue;
     Entry& entry = found->second;
     while (entry.lifetime.holds(client)) entry.lifetime.drop(client);
-    entry.object->left(client, *this);
+    entry.object->died(client, leases, *this);
     release_if_over(number);
   }
 }
@@ -105,17 +111,24 @@ void ObjectHost::note_all(std::uint64_t object, std::uint32_t what, std::span<co
   for (const wire::Address& holder : found->second.lifetime.holders()) note(object, holder, what, fixed, {});
 }
 
-wire::Pin ObjectHost::pin(const wire::ObjectId& object) {
-  const wire::Pin pin{object, wire::pin_number({router_.layout().rank, 0}, ++pins_)};
-  send_pin(pin, 1);
-  return pin;
-}
-
-void ObjectHost::unpin(const wire::Pin& pin) { send_pin(pin, -1); }
-
 void ObjectHost::send_pin(const wire::Pin& pin, std::int32_t change) {
   router_.send({.to = {pin.object.rank, 0}, .token = pin.object.number, .kind = Kind::object_pin},
                wire::bytes_of(wire::ObjectPin{pin.number, change, 0}));
+}
+
+void ObjectHost::recall_lease(std::uint64_t object, wire::Address holder, std::uint32_t slot,
+                              std::uint64_t generation) {
+  const wire::LeaseRecall recall{.link = holder.link, .slot = slot, .generation = generation};
+  router_.send({.to = {holder.rank, 0}, .token = object, .kind = Kind::lease_recall}, wire::bytes_of(recall));
+}
+
+void ObjectHost::hold(const wire::ObjectId& object) {
+  router_.send({.to = {object.rank, 0}, .token = object.number, .kind = Kind::object_hold},
+               wire::bytes_of(wire::ObjectHold{}));
+}
+
+void ObjectHost::drop(const wire::ObjectId& object) {
+  router_.send({.to = {object.rank, 0}, .token = object.number, .kind = Kind::object_drop}, {});
 }
 
 objects::Object* ObjectHost::find(std::uint64_t number) {

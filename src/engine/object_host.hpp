@@ -9,6 +9,7 @@
 #include "engine/router.hpp"
 #include "objects/lifetime.hpp"
 #include "objects/object.hpp"
+#include "objects/window_memory.hpp"
 #include "wire/objects.hpp"
 
 namespace rankpool::engine {
@@ -16,12 +17,12 @@ namespace rankpool::engine {
 /// Hands frames to the objects and sends what they answer; an object goes when nobody has a handle of it any more.
 class ObjectHost final : private objects::Home {
  public:
-  explicit ObjectHost(Router& router) : router_(router) {}
+  ObjectHost(Router& router, objects::WindowMemory& window) : router_(router), window_(window) {}
 
   /// A frame from a user process, or a pin from another engine. `body` holds during the call.
   void on_frame(const wire::Header& head, std::span<const std::byte> body, link::Slice slice);
-  /// A user process that has spoken to this engine has ended.
-  void client_gone(wire::Address client);
+  /// A user process that has spoken to this engine has ended; `leases`: its lease words.
+  void client_gone(wire::Address client, const link::LeaseStates& leases);
 
  private:
   struct Entry {
@@ -38,13 +39,17 @@ class ObjectHost final : private objects::Home {
   void note(std::uint64_t object, wire::Address to, std::uint32_t what, std::span<const std::byte> fixed,
             const link::PayloadView& payload) override;
   void note_all(std::uint64_t object, std::uint32_t what, std::span<const std::byte> fixed) override;
-  wire::Pin pin(const wire::ObjectId& object) override;
-  void unpin(const wire::Pin& pin) override;
+  void pin(const wire::Pin& pin) override { send_pin(pin, 1); }
+  void unpin(const wire::Pin& pin) override { send_pin(pin, -1); }
+  void hold(const wire::ObjectId& object) override;
+  void drop(const wire::ObjectId& object) override;
   objects::Object* find(std::uint64_t number) override;
+  void recall_lease(std::uint64_t object, wire::Address holder, std::uint32_t slot, std::uint64_t generation) override;
+  objects::WindowMemory* window() override { return &window_; }
 
   Router& router_;
+  objects::WindowMemory& window_;
   std::unordered_map<std::uint64_t, Entry> objects_;
-  std::uint64_t pins_ = 0;
 };
 
 }  // namespace rankpool::engine

@@ -85,9 +85,8 @@ void PoolMaster::open_pool(const wire::Header& head, std::span<const std::byte> 
                                    .max_tasks_per_child = open.max_tasks_per_child,
                                    .memory_limit = open.memory_limit,
                                    .has_initializer = open.has_initializer,
-                                   .owner_rank = head.from.rank,
-                                   .owner_pid = open.owner_pid,
-                                   .reserved = 0};
+                                   .reserved = 0,
+                                   .owner = open.owner};
     next_worker_ += static_cast<std::uint64_t>(count);
     router_.send(to_rank(r, Kind::workers_start, id), wire::bytes_of(start), {body, slice});
   }

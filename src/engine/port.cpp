@@ -1,5 +1,7 @@
 #include "engine/port.hpp"
 
+#include <algorithm>
+
 namespace rankpool::engine {
 namespace {
 
@@ -20,6 +22,12 @@ void Port::send(const wire::Header& head, std::span<const std::byte> first, std:
   kept.body.insert(kept.body.end(), first.begin(), first.end());
   kept.body.insert(kept.body.end(), second.begin(), second.end());
   kept_.push_back(std::move(kept));
+}
+
+link::LeaseStates Port::lease_states() noexcept {
+  link::LeaseStates states;
+  std::transform(leases().begin(), leases().end(), states.begin(), [](const auto& word) { return word.state(); });
+  return states;
 }
 
 bool Port::flush() {

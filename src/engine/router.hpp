@@ -8,6 +8,7 @@
 
 #include "link/payload.hpp"
 #include "wire/header.hpp"
+#include "wire/window_mode.hpp"
 
 namespace rankpool::engine {
 
@@ -17,6 +18,7 @@ struct Layout {
   int cores = 1;                   ///< granted to the job on this host
   std::vector<int> slots{1};       ///< by rank
   std::vector<std::string> hosts;  ///< by rank
+  wire::WindowMode window = wire::WindowMode::direct;
 
   int ranks() const noexcept { return static_cast<int>(slots.size()); }
   int all_slots() const noexcept {

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <string>
 #include <utility>
 #include <vector>
@@ -17,12 +18,13 @@
 namespace rankpool::engine {
 namespace {
 
-transport::Hello make_hello(const StartOptions& options, const link::RankPage& page) {
+transport::Hello make_hello(const StartOptions& options, const link::RankPage& page, const Windows& windows) {
   transport::Hello hello;
   hello.build_id = shipping::program_build_id();
   hello.page_magic = page->magic;
   hello.pid = ::getpid();
   hello.page_fd = page.fd();
+  hello.window_fd = windows.fd();
   hello.cores = options.cores;
   hello.slots = options.slots.value_or(-1);
   ::gethostname(hello.host.data(), hello.host.size() - 1);
@@ -42,10 +44,30 @@ void check_builds(transport::Transport& transport) {
   }
 }
 
+/// Direct if every rank can map every window. Collective.
+wire::WindowMode choose_window(const StartOptions& options, transport::Transport& transport, Windows& windows) {
+  bool one_host = true;
+  for (int r = 0; r < transport.size(); ++r) one_host = one_host && transport.same_host(r);
+  bool direct = !options.window_messages && one_host;
+  for (int r = 0; direct && r < transport.size(); ++r) {
+    const transport::Hello& peer = transport.hello(r);
+    direct = r == transport.rank() || windows.open_peer(r, peer.pid, peer.window_fd, peer.page_magic);
+  }
+  if (transport.all(direct)) return wire::WindowMode::direct;
+  windows.forget_peers();
+  const bool wanted = transport.all(!options.window_messages);
+  if (wanted && transport.rank() == 0)
+    std::fprintf(stderr,
+                 "rankpool: the ranks cannot share memory, so locks, semaphores, values and arrays do without windows: "
+                 "each use is a message\n");
+  return wire::WindowMode::messages;
+}
+
 }  // namespace
 
 std::unique_ptr<Engine> start(const StartOptions& options, link::RankPage& page, worker::Zygote zygote) {
-  std::vector<transport::Hello> hellos{make_hello(options, page)};
+  Windows windows(page->magic);
+  std::vector<transport::Hello> hellos{make_hello(options, page, windows)};
   std::unique_ptr<transport::Transport> transport;
   Layout layout;
   if (options.launched) {
@@ -54,6 +76,9 @@ std::unique_ptr<Engine> start(const StartOptions& options, link::RankPage& page,
     hellos.clear();
     for (int r = 0; r < transport->size(); ++r) hellos.push_back(transport->hello(r));
     layout.rank = transport->rank();
+    layout.window = choose_window(options, *transport, windows);
+  } else if (options.window_messages) {
+    layout.window = wire::WindowMode::messages;
   }
 
   std::vector<scheduler::RankPlace> places;
@@ -66,7 +91,7 @@ std::unique_ptr<Engine> start(const StartOptions& options, link::RankPage& page,
   }
   layout.slots = scheduler::deal_slots(places);
   layout.cores = options.cores;
-  return std::make_unique<Engine>(std::move(layout), page, std::move(zygote), std::move(transport));
+  return std::make_unique<Engine>(std::move(layout), page, std::move(zygote), std::move(transport), std::move(windows));
 }
 
 }  // namespace rankpool::engine

@@ -17,6 +17,7 @@ struct StartOptions {
   std::optional<int> slots;         ///< RANKPOOL_SLOTS
   std::optional<int> master_slots;  ///< RANKPOOL_MASTER_SLOTS
   int cores = 1;                    ///< granted to the job on this host
+  bool window_messages = false;     ///< RANKPOOL_WINDOW=messages
 };
 
 /// Finds the other ranks, if the job has any, checks that all run the same build, and deals the slots. Collective; the

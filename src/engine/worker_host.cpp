@@ -78,17 +78,20 @@ void WorkerHost::start_worker(PoolId id, Pool& pool) {
   }
   pool.workers.insert(link);
   workers_[link].pool = id;
+  const std::string number = std::to_string(pool.next_number++);
   const wire::ChildStart start{.rank = layout.rank,
                                .ranks = layout.ranks(),
                                .slots = layout.all_slots(),
                                .link = link,
                                .has_initializer = pool.options.has_initializer,
-                               .reserved = 0,
+                               .is_process = 0,
+                               .is_daemon = 0,
+                               .window = layout.window,
                                .memory_limit = pool.options.memory_limit,
-                               .parent_pid = pool.options.owner_pid,
-                               .parent_rank = pool.options.owner_rank,
+                               .parent = pool.options.owner,
                                .host = wire::host_name(layout.host()),
-                               .name = wire::host_name("PoolWorker-" + std::to_string(pool.next_number++))};
+                               .name = wire::process_name("PoolWorker-" + number),
+                               .number = wire::process_name(number)};
   router_.send(to_child(link, Kind::child_start, 0), wire::bytes_of(start), pool.initializer.view());
 }
 

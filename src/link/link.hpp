@@ -10,6 +10,7 @@
 
 #include "link/bell.hpp"
 #include "link/descriptors.hpp"
+#include "link/lease.hpp"
 #include "link/rank_page.hpp"
 #include "link/ring.hpp"
 #include "link/segment.hpp"
@@ -107,6 +108,8 @@ class LinkEnd {
   /// Tasks begun so far in the life of this child: written by the child, one plain store a task, read by the engine
   /// when the child has died, to tell the task that died with it from those that were only queued.
   std::atomic<std::uint64_t>& tasks_begun() noexcept { return data_->tasks_begun; }
+  /// What is lent to the user's side, and how much of it was taken.
+  LeaseTable& leases() noexcept { return data_->leases; }
 
  private:
   /// The head of the shared memory; the two rings follow.
@@ -115,6 +118,7 @@ class LinkEnd {
     RingCounters to_user;
     RingCounters to_engine;
     alignas(64) std::atomic<std::uint64_t> tasks_begun{0};
+    LeaseTable leases;
   };
 
   LinkEnd(Side side, int memory, UniqueFd socket, RankPageData* page);

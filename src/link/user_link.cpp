@@ -3,6 +3,7 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <bit>
 
 #include "link/shared_memory.hpp"
 
@@ -33,6 +34,14 @@ void UserLink::send(const wire::Header& head, std::span<const std::byte> first, 
     end_.wait_for_room(longest_sleep);
   }
   if (ring) end_.ring();
+}
+
+std::optional<std::uint32_t> UserLink::take_lease_slot() noexcept {
+  std::uint32_t free = free_leases_.load();
+  while (free != 0)
+    if (free_leases_.compare_exchange_weak(free, free & (free - 1)))
+      return static_cast<std::uint32_t>(std::countr_zero(free));
+  return std::nullopt;
 }
 
 bool UserLink::drain() {

@@ -43,6 +43,9 @@ class UserLink {
   /// Takes in what has arrived, without waiting. Any thread.
   void look();
 
+  /// May this process look again and again for a moment before it sleeps? Any thread.
+  bool core_is_free() const noexcept { return end_.core_is_free(); }
+
   /// Makes every waiting thread ask its `done` again, for what did not come by a frame. Any thread.
   void wake();
 
@@ -50,6 +53,11 @@ class UserLink {
   void fail(std::exception_ptr error);
 
   std::atomic<std::uint64_t>& tasks_begun() noexcept { return end_.tasks_begun(); }
+
+  /// A lease word for the caller alone; none if all are taken. Any thread.
+  std::optional<std::uint32_t> take_lease_slot() noexcept;
+  void give_lease_slot(std::uint32_t slot) noexcept { free_leases_.fetch_or(1u << slot); }
+  LeaseWord& lease(std::uint32_t slot) noexcept { return end_.leases()[slot]; }
 
  private:
   bool wait_slowly(const std::function<bool()>& done, Deadline deadline);
@@ -60,6 +68,8 @@ class UserLink {
 
   LinkEnd end_;
   Handler handler_;
+  static_assert(lease_slots < 32);
+  std::atomic<std::uint32_t> free_leases_{(std::uint32_t{1} << lease_slots) - 1};
   std::mutex send_mutex_;
   std::mutex receive_mutex_;
   std::condition_variable turn_;

@@ -5,6 +5,7 @@
 #include <span>
 #include <vector>
 
+#include "link/lease.hpp"
 #include "link/payload.hpp"
 #include "wire/objects.hpp"
 
@@ -21,6 +22,7 @@ inline bool same_request(const Caller& a, const Caller& b) noexcept {
 }
 
 class Object;
+class WindowMemory;
 
 /// The engine, as its objects see it.
 class Home {
@@ -34,12 +36,23 @@ class Home {
                     const link::PayloadView& payload = {}) = 0;
   /// The same to all processes that have a handle.
   virtual void note_all(std::uint64_t object, std::uint32_t what, std::span<const std::byte> fixed = {}) = 0;
-  /// A handle in a message that was kept here is sent to one more process: returns the pin that travels with it.
-  virtual wire::Pin pin(const wire::ObjectId& object) = 0;
+  /// A handle in a message that is kept here is on its way, in one more copy of the message.
+  virtual void pin(const wire::Pin& pin) = 0;
   /// A handle in a message that was kept here goes with it.
   virtual void unpin(const wire::Pin& pin) = 0;
+  /// Holds an object once more, as a process with a handle does, until `drop`. Needed by whoever keeps handles and
+  /// hands out copies of them: a receiver's message that it has decoded its copy may overtake the pin for that copy,
+  /// and must not cancel what keeps the object.
+  virtual void hold(const wire::ObjectId&) {}
+  virtual void drop(const wire::ObjectId&) {}
   /// Another object of this rank; null if it has gone.
   virtual Object* find(std::uint64_t number) = 0;
+  /// Calls back what was lent to a process; Object::lease_returned follows, unless the process has gone on to its next
+  /// lease or has died: then that is heard.
+  virtual void recall_lease(std::uint64_t /*object*/, wire::Address /*holder*/, std::uint32_t /*slot*/,
+                            std::uint64_t /*generation*/) {}
+  /// The window of this rank; null if it has none.
+  virtual WindowMemory* window() { return nullptr; }
 
  protected:
   ~Home() = default;
@@ -64,6 +77,10 @@ class Object {
   virtual void joined(wire::Address, Home&) {}
   /// A process has ended, or has dropped its last handle: nothing that it waits for or holds may keep others waiting.
   virtual void left(wire::Address process, Home& home) = 0;
+  /// It has ended, and these are its lease words.
+  virtual void died(wire::Address process, const link::LeaseStates&, Home& home) { left(process, home); }
+  /// The answer to Home::recall_lease.
+  virtual void lease_returned(wire::Address, std::uint32_t /*slot*/, link::LeaseState, Home&) {}
   /// Nobody has a handle any more: the object goes after this call.
   virtual void released(Home&) {}
 };

@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include <rankpool/detail/type_name.hpp>
 #include <rankpool/errors.hpp>
@@ -16,7 +17,14 @@ std::string demangle(const char* mangled) {
   int status = 0;
   const std::unique_ptr<char, decltype(&std::free)> name(abi::__cxa_demangle(mangled, nullptr, nullptr, &status),
                                                          &std::free);
-  return name != nullptr ? name.get() : mangled;
+  if (name == nullptr) return mangled;
+  // as everybody writes it
+  constexpr std::string_view long_string =
+      "std::__cxx11::basic_string<char, std::char_traits<char>, std::allocator<char> >";
+  std::string text = name.get();
+  for (std::size_t at = text.find(long_string); at != std::string::npos; at = text.find(long_string, at))
+    text.replace(at, long_string.size(), "std::string");
+  return text;
 }
 
 void throw_too_short(std::uint64_t wanted, std::uint64_t left) {

@@ -92,6 +92,13 @@ MpiTransport::~MpiTransport() {
   static_cast<void>(environment_.release());
 }
 
+bool MpiTransport::all(bool here) {
+  const int mine = here ? 1 : 0;
+  int least = 0;
+  check(MPI_Allreduce(&mine, &least, 1, MPI_INT, MPI_MIN, *comm_), "MPI_Allreduce");
+  return least != 0;
+}
+
 void MpiTransport::send(int to, wire::Header head, std::span<const std::byte> first, std::span<const std::byte> second,
                         link::Slice slice) {
   head.body = first.size() + second.size();

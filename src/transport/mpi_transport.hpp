@@ -30,6 +30,7 @@ class MpiTransport final : public Transport {
   int size() const override { return peers_.size(); }
   const Hello& hello(int rank) const override { return peers_.hello(rank); }
   bool same_host(int rank) const override { return peers_.same_host(rank); }
+  bool all(bool here) override;
   int busy_workers_here() const override { return peers_.busy_workers_here(); }
 
   void send(int to, wire::Header head, std::span<const std::byte> first, std::span<const std::byte> second,

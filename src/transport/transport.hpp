@@ -20,6 +20,7 @@ struct Hello {
   std::uint64_t page_magic = 0;
   std::int32_t pid = 0;
   std::int32_t page_fd = -1;
+  std::int32_t window_fd = -1;  ///< its magic is that of the page
   std::int32_t cores = 1;       ///< cores that its host grants to the job, as this rank sees it
   std::int32_t slots = -1;      ///< RANKPOOL_SLOTS or RANKPOOL_MASTER_SLOTS of this rank; -1: not given
   std::array<char, 64> host{};  ///< zero-terminated
@@ -50,6 +51,8 @@ class Transport {
   virtual const Hello& hello(int rank) const = 0;
   /// Can memory and descriptors be shared with that rank?
   virtual bool same_host(int rank) const = 0;
+  /// Is it true on every rank? Collective, before anything is sent. @throws MpiError
+  virtual bool all(bool here) = 0;
   /// Busy workers of all ranks of this host, from their pages.
   virtual int busy_workers_here() const = 0;
 

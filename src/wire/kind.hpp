@@ -40,7 +40,7 @@ enum class Kind : std::uint32_t {
   task_lost,       // TaskLost
   workers_failed,  // an initializer failed, or no child can be forked: the error
   workers_gone,    // all workers of a stopped pool have left this rank
-  client_gone,     // a user process has ended: its pools end too
+  client_gone,     // a user process has ended: its pools end too; then its lease words (link::LeaseStates)
   bye,             // answer to shutdown
 
   // user process -> home engine of an object; token: the object's number. The structs are in wire/objects.hpp.
@@ -51,9 +51,34 @@ enum class Kind : std::uint32_t {
   object_drop,      // this process has no handle any more
   object_pin,       // ObjectPin: a handle is on its way inside a message, or has arrived
 
+  // user process -> engine; the structs are in wire/process.hpp
+  process_start,   // to rank 0, token: the client's number for the Process: ProcessStart, then the call
+  process_signal,  // to its rank, token: its link, flags: the signal
+  process_ask,     // to any rank, token: the request's: ProcessAsk
+
+  // engine of rank 0 -> engine of a rank; token: rank 0's number for the Process
+  process_spawn,  // ProcessSpawn, then the call
+  process_kill,   // it is a daemon and its parent has ended
+
+  // engine of a rank -> engine of rank 0; token: as above
+  process_gone,  // it has ended, or could not be forked
+
+  // engine of a rank -> user process; token: its number for the Process, or the request's
+  process_started,  // ProcessStarted
+  process_failed,   // ProcessFailed
+  process_ready,    // it has decoded its call
+  process_ended,    // flags: the wait status
+  process_answer,   // flags: 1 if the process asked for lives
+  // user process -> its engine
+  window_map,  // WindowMap: the answer is an object_reply with a slice of the window
+
   // home engine -> user process
   object_reply,  // token: the request's; flags: the Status; then the answer
   object_note,   // token: the one of ObjectHold; flags: depends on the object; then what it wants to say
+
+  // home engine <-> engine of a process to which items of a queue are lent; token: the object's number
+  lease_recall,    // LeaseRecall: it may take no more
+  lease_returned,  // LeaseReturned: what it had taken
 
   // engine -> its child
   child_start,    // ChildStart: who you are; then the initializer

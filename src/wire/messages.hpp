@@ -12,6 +12,7 @@
 #include <type_traits>
 
 #include "wire/bad_frame.hpp"
+#include "wire/window_mode.hpp"
 
 namespace rankpool::wire {
 
@@ -22,12 +23,31 @@ inline HostName host_name(std::string_view text) {
   text.copy(name.data(), name.size() - 1);
   return name;
 }
-inline std::string text_of(const HostName& name) { return {name.data(), ::strnlen(name.data(), name.size())}; }
+/// The name of a process, in the same way.
+using ProcessName = std::array<char, 256>;
+inline ProcessName process_name(std::string_view text) {
+  ProcessName name{};
+  text.copy(name.data(), name.size() - 1);
+  return name;
+}
+template <std::size_t size>
+std::string text_of(const std::array<char, size>& name) {
+  return {name.data(), ::strnlen(name.data(), size)};
+}
+
+/// A user process, as it introduces itself to those it starts.
+struct Who {
+  std::int32_t rank;
+  std::uint32_t link;
+  std::int32_t pid;
+  std::uint32_t reserved;
+  HostName host;
+  ProcessName name;
+};
 
 /// pool_open; then the initializer, if any.
 struct PoolOpen {
-  std::int32_t owner_pid;
-  std::uint32_t reserved;
+  Who owner;
   std::int32_t processes;  ///< 0: one per slot
   std::uint32_t has_initializer;
   std::uint64_t max_tasks_per_child;  ///< 0: never replaced
@@ -89,27 +109,28 @@ struct WorkersStart {
   std::uint64_t max_tasks_per_child;
   std::uint64_t memory_limit;
   std::uint32_t has_initializer;
-  std::int32_t owner_rank;
-  std::int32_t owner_pid;
   std::uint32_t reserved;
+  Who owner;
 };
 /// workers_stop.
 struct WorkersStop {
   std::uint32_t kill;  ///< 0: they have nothing left and leave by themselves
 };
-/// child_start; then the initializer, if any.
+/// child_start; then the initializer, if any, or the call of a Process.
 struct ChildStart {
   std::int32_t rank;
   std::int32_t ranks;
   std::int32_t slots;  ///< of the whole job
   std::uint32_t link;
   std::uint32_t has_initializer;
-  std::uint32_t reserved;
+  std::uint32_t is_process;  ///< else a pool worker
+  std::uint32_t is_daemon;
+  WindowMode window;
   std::uint64_t memory_limit;
-  std::int32_t parent_pid;
-  std::int32_t parent_rank;
+  Who parent;
   HostName host;
-  HostName name;
+  ProcessName name;
+  ProcessName number;  ///< "2:1": what its children are numbered after
 };
 
 /// The message as bytes.

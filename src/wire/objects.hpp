@@ -65,4 +65,15 @@ constexpr std::uint64_t pin_number(Address process, std::uint64_t count) noexcep
          (count & 0xffffff);
 }
 
+/// window_map; token: that of the reply.
+struct WindowMap {
+  std::int32_t rank = 0;  ///< whose
+};
+
+/// Where something lies in the window of its home.
+struct Place {
+  std::uint64_t cell = 0;
+  std::uint64_t data = 0;
+};
+
 }  // namespace rankpool::wire

@@ -11,6 +11,7 @@
 #include <rankpool/errors.hpp>
 
 #include "wire/error_record.hpp"
+#include "worker/one_task.hpp"
 
 namespace rankpool::worker {
 namespace {
@@ -125,6 +126,7 @@ void TaskRunner::value() {
 }
 
 void TaskRunner::error(Stage stage) {
+  result_.take_cargo();  // nobody will decode the handles of a result that was left half-way
   end_task();
   send_error(Kind::child_error, task_++, stage);
 }
@@ -146,17 +148,7 @@ void TaskRunner::send_error(Kind kind, std::uint64_t task, Stage stage) {
 bool TaskRunner::initialize(std::span<const std::byte> initializer) {
   // an initializer travels as a callable without arguments; it is run here as a job of one task whose value nobody
   // wants
-  struct Quiet final : detail::TaskSink {
-    detail::Buffer& begin() override { return buffer; }
-    void value() override {}
-    void error(Stage at) override {
-      failure = std::current_exception();
-      stage = at;
-    }
-    detail::Buffer buffer;
-    std::exception_ptr failure;
-    Stage stage = Stage::call;
-  } sink;
+  OneTask sink;
   last_end_ = Clock::now();
   learn(0, initializer);
   const Job& job = jobs_.at(0);
@@ -171,7 +163,7 @@ bool TaskRunner::initialize(std::span<const std::byte> initializer) {
   try {
     std::rethrow_exception(sink.failure);
   } catch (...) {
-    send_error(Kind::child_init_error, wire::no_task, sink.stage);
+    send_error(Kind::child_init_error, wire::no_task, sink.at);
   }
   return false;
 }

@@ -8,10 +8,14 @@
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
 #include <rankpool/callable.hpp>
+#include <rankpool/event.hpp>
+#include <rankpool/manager.hpp>
+#include <rankpool/process.hpp>
 #include <rankpool/register_exception.hpp>
 
 namespace {
@@ -38,6 +42,10 @@ struct NoSerialize {
 struct Pointing {
   int number;
   const int* pointer;
+};
+struct Padded {
+  char letter;
+  int number;
 };
 struct NoDefault {
   explicit NoDefault(int) {}
@@ -68,6 +76,7 @@ void control() {
   const std::string text = "text";
   map([](int x) { return x; }, numbers);
   map(partial([](const std::string& s, int x) { return s + std::to_string(x); }, text), numbers);
+  rankpool::Process([](const std::string& s) { return s.c_str(); }, "text");
 }
 
 void refused() {
@@ -127,10 +136,23 @@ void refused() {
   map(partial([](int* p, int x) { return *p + x; }, &i), numbers);
 #elif defined(RANKPOOL_CASE_bound_to_reference_capture)  // captures by reference; the worker is another process
   map(partial([&i](int a, int b) { return a + b + i; }, 1), numbers);
+#elif defined(RANKPOOL_CASE_key_with_padding)            // this type cannot be a key of a dict
+  rankpool::Manager().dict<Padded, int>();
+#elif defined(RANKPOOL_CASE_key_that_is_a_handle)        // a handle cannot be a key of a dict
+  rankpool::Manager().dict<rankpool::Event, int>();
+#elif defined(RANKPOOL_CASE_unordered_key)               // an unordered container cannot be a key of a dict
+  rankpool::Manager().dict<std::unordered_set<int>, int>();
 #elif defined(RANKPOOL_CASE_register_final_exception)    // E must not be final
   rankpool::register_exception<FinalError>();
 #elif defined(RANKPOOL_CASE_register_own_exception)      // the errors of rankpool keep their types anyway
   rankpool::register_exception<rankpool::PoolClosed>();
+#elif defined(RANKPOOL_CASE_process_reference_capture)   // captures by reference; the worker is another process
+  rankpool::Process([&i] { ++i; });
+#elif defined(RANKPOOL_CASE_process_argument)            // a pointer means nothing in another process
+  rankpool::Process(
+      rankpool::ProcessOptions{.name = "p"}, [](int* p) { ++*p; }, &i);
+#elif defined(RANKPOOL_CASE_process_arguments)           // the function cannot be called with these arguments
+  rankpool::Process([](int, int) {}, 1);
 #elif !defined(RANKPOOL_CASE_control)                    // no macro: an editor, or a build of everything
 #endif
 }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include <rankpool/detail/codec.hpp>
+#include <rankpool/detail/copyable.hpp>
 #include <rankpool/detail/job_state.hpp>
 
 namespace rankpool::detail {
@@ -45,7 +46,7 @@ class OneResult final : public ResultState<R> {
   }
   R take() override { return std::move(*value_); }
   R copy() const override {
-    if constexpr (std::is_copy_constructible_v<R>) {
+    if constexpr (IsCopyable<R>::value) {
       return *value_;
     } else {
       return std::move(*value_);
@@ -102,7 +103,7 @@ class ManyResults final : public ResultState<std::vector<R>> {
       std::vector<R> all;
       all.reserve(places_.size());
       for (const Place& place : places_) {
-        if constexpr (std::is_copy_constructible_v<R>) {
+        if constexpr (IsCopyable<R>::value) {
           all.push_back(*place);
         } else {
           all.push_back(std::move(const_cast<Place&>(place)).value());

@@ -1,0 +1,127 @@
+#include "client/semaphore.hpp"
+
+#include <rankpool/semaphore.hpp>
+
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+#include <rankpool/errors.hpp>
+
+#include "client/sleep.hpp"
+#include "client/window_map.hpp"
+#include "wire/messages.hpp"
+#include "wire/semaphore.hpp"
+
+namespace rankpool::client {
+
+using link::Cell;
+using link::SharedSemaphore;
+using wire::SemaphoreOp;
+using wire::Status;
+
+namespace {
+
+constexpr auto number_of(SemaphoreOp operation) { return static_cast<std::uint32_t>(operation); }
+
+template <class Answer>
+Answer answer_of(const Reply& reply) {
+  auto bytes = reply.bytes();
+  return wire::take<Answer>(bytes);
+}
+
+}  // namespace
+
+SemaphoreObject::SemaphoreObject(std::shared_ptr<Client> client, wire::ObjectType type, wire::ObjectId id,
+                                 detail::Reader* saved)
+    : RemoteObject(std::move(client), type, id), direct_(this->client().identity().window == wire::WindowMode::direct) {
+  if (saved != nullptr) saved->read(&known_, sizeof known_);
+}
+
+void SemaphoreObject::save(detail::Buffer& out) const { out.append(&known_, sizeof known_); }
+
+void SemaphoreObject::locate(std::uint32_t most) {
+  known_.most = most;
+  if (!direct_) return;
+  const Reply reply = ask(number_of(SemaphoreOp::where));
+  if (reply.status == Status::full) throw Error(name() + ": there is no room for it in the shared memory of its rank");
+  known_.place = answer_of<wire::Place>(reply);
+}
+
+Cell& SemaphoreObject::map_cell() const {
+  Cell& own = window_of(client(), id().rank).cell(known_.place.cell);
+  cell_.store(&own, std::memory_order_release);
+  return own;
+}
+
+bool SemaphoreObject::acquire_until(Deadline deadline) {
+  if (!direct_) return acquire_at_home(deadline, !deadline || *deadline > link::CellClock::now());
+  Cell& own = cell();
+  if (SharedSemaphore::try_acquire(own)) return true;
+  if (deadline && *deadline <= link::CellClock::now()) return false;
+  return try_for_a_moment(client(), [&] { return SharedSemaphore::try_acquire(own); }) ||
+         sleep_until(client(), deadline, [&](auto until) { return SharedSemaphore::sleep_and_acquire(own, until); });
+}
+
+bool SemaphoreObject::acquire_at_home(Deadline deadline, bool wait) {
+  if (!wait) return ask(number_of(SemaphoreOp::try_acquire)).status == Status::ok;
+  const std::optional<Reply> reply = ask_until(deadline, number_of(SemaphoreOp::acquire));
+  if (!reply) return false;
+  if (answer_of<wire::SemaphoreTaken>(*reply).waited != 0)
+    tell(number_of(SemaphoreOp::received), wire::bytes_of(wire::SemaphoreReceived{reply->request}));
+  return true;
+}
+
+bool SemaphoreObject::release(std::uint32_t count) {
+  if (!direct_) {
+    const auto request = wire::SemaphoreRelease{count};
+    return ask(number_of(SemaphoreOp::release), wire::bytes_of(request)).status == Status::ok;
+  }
+  client().settle(Client::nowhere);
+  return SharedSemaphore::release(cell(), count, known_.most);
+}
+
+std::uint32_t SemaphoreObject::value() {
+  if (direct_) return SharedSemaphore::value(cell());
+  return answer_of<wire::SemaphoreValue>(ask(number_of(SemaphoreOp::value))).value;
+}
+
+}  // namespace rankpool::client
+
+namespace rankpool {
+namespace {
+
+detail::ObjectPtr make_semaphore(int value, bool bounded) {
+  if (value < 0)
+    throw std::invalid_argument("a semaphore cannot begin with " + std::to_string(value) + ": at least 0 is needed");
+  const auto count = static_cast<std::uint32_t>(value);
+  const wire::SemaphoreMake make{count, bounded ? count : wire::semaphore_max};
+  detail::ObjectPtr object = client::make_object(detail::ObjectType::semaphore, wire::bytes_of(make));
+  static_cast<client::SemaphoreObject&>(*object).locate(make.most);
+  return object;
+}
+client::SemaphoreObject& semaphore_of(const detail::ObjectPtr& object) {
+  return static_cast<client::SemaphoreObject&>(*object);
+}
+
+}  // namespace
+
+Semaphore::Semaphore(int value, bool bounded) : Handle(make_semaphore(value, bounded)) {}
+
+bool Semaphore::acquire_until(detail::Deadline deadline) const {
+  return semaphore_of(object()).acquire_until(deadline);
+}
+int Semaphore::value() const { return static_cast<int>(semaphore_of(object()).value()); }
+
+void Semaphore::release(int n) const {
+  client::SemaphoreObject& semaphore = semaphore_of(object());
+  if (n <= 0)
+    throw std::invalid_argument(semaphore.name() + ": release(" + std::to_string(n) + "): at least 1 is needed");
+  if (!semaphore.release(static_cast<std::uint32_t>(n)))
+    throw std::logic_error(semaphore.name() + ": release(" + std::to_string(n) + ") would raise it from " +
+                           std::to_string(semaphore.value()) + " above " + std::to_string(semaphore.most()) +
+                           ", the most it can be: it was released more often than acquired");
+}
+
+}  // namespace rankpool
