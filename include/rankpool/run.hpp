@@ -15,10 +15,12 @@ namespace rankpool {
 
 /// What can be set for a program in its source; the environment variable named beside a field wins over it.
 struct RunOptions {
-  std::optional<int> slots;                ///< pool workers per rank: RANKPOOL_SLOTS
-  std::optional<int> master_slots;         ///< pool workers on rank 0 of several: RANKPOOL_MASTER_SLOTS
-  std::optional<std::string> window = {};  ///< "auto", or "messages": locks, semaphores, values and arrays ask their
-                                           ///< home even where memory can be shared: RANKPOOL_WINDOW
+  std::optional<int> slots;         ///< pool workers per rank: RANKPOOL_SLOTS
+  std::optional<int> master_slots;  ///< pool workers on rank 0 of several: RANKPOOL_MASTER_SLOTS
+  /// How locks, semaphores, values and arrays are reached: RANKPOOL_WINDOW. "auto": shared memory if all ranks are on
+  /// one host, else MPI's one-sided operations if they work, else messages to their home. "one_sided" and "messages":
+  /// that way, also where memory could be shared (without other ranks "one_sided" is "auto").
+  std::optional<std::string> window = {};
 };
 
 namespace detail {

@@ -30,13 +30,14 @@ std::optional<int> number_from(const char* name, std::optional<int> fallback, in
   return value;
 }
 
-/// Are the windows forced to be messages?
-bool window_messages(const std::optional<std::string>& option) {
+/// Where user processes are to find the words of locks and values.
+engine::WindowChoice window_choice(const std::optional<std::string>& option) {
   std::string value = option.value_or("auto");
   if (const char* const text = std::getenv("RANKPOOL_WINDOW"); text != nullptr && *text != '\0') value = text;
-  if (value != "auto" && value != "messages")
-    throw std::invalid_argument("RANKPOOL_WINDOW is " + value + "; it can be auto or messages");
-  return value == "messages";
+  if (value == "auto") return engine::WindowChoice::automatic;
+  if (value == "one_sided") return engine::WindowChoice::one_sided;
+  if (value == "messages") return engine::WindowChoice::messages;
+  throw std::invalid_argument("RANKPOOL_WINDOW is " + value + "; it can be auto, one_sided or messages");
 }
 
 bool is_set(const char* name) { return std::getenv(name) != nullptr; }
@@ -63,7 +64,7 @@ engine::StartOptions read_launch(const RunOptions& options) {
   if (start.launched && !is_worker_rank()) {
     if (const auto master = number_from("RANKPOOL_MASTER_SLOTS", options.master_slots, 0)) start.slots = master;
   }
-  start.window_messages = window_messages(options.window);
+  start.window = window_choice(options.window);
   start.cores = worker::granted_cores(affinity_holder());
   return start;
 }

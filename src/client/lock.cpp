@@ -13,6 +13,8 @@
 #include "client/sleep.hpp"
 #include "client/window_map.hpp"
 #include "wire/messages.hpp"
+#include "wire/one_sided.hpp"
+#include "wire/words.hpp"
 
 namespace rankpool::client {
 
@@ -40,6 +42,7 @@ wire::LockHolder holder_in(std::uint64_t word) {
 LockObject::LockObject(std::shared_ptr<Client> client, wire::ObjectType type, wire::ObjectId id, detail::Reader* saved)
     : RemoteObject(std::move(client), type, id),
       direct_(this->client().identity().window == wire::WindowMode::direct),
+      one_sided_(this->client().identity().window == wire::WindowMode::one_sided),
       process_(SharedLock::process(this->client().identity().rank, this->client().identity().link)) {
   if (saved != nullptr) saved->read(&place_, sizeof place_);
 }
@@ -47,6 +50,12 @@ LockObject::LockObject(std::shared_ptr<Client> client, wire::ObjectType type, wi
 /// Who has no handle any more can not unlock it.
 LockObject::~LockObject() {
   if (Cell* const own = cells_.load(); own != nullptr) SharedLock::orphan(*own, process_);
+  if (!one_sided_ || thread_.load() == 0) return;
+  try {
+    post(number_of(LockOp::abandon));
+  } catch (const std::exception&) {
+    // the engine is gone, and the lock with it
+  }
 }
 
 void LockObject::save(detail::Buffer& out) const { out.append(&place_, sizeof place_); }
@@ -118,13 +127,18 @@ bool LockObject::lock_at_home(Deadline deadline, bool wait) {
     ++depth_;
     return true;
   }
-  const std::optional<Reply> reply =
-      wait ? ask_until(deadline, number_of(LockOp::lock)) : ask(number_of(LockOp::try_lock));
+  const std::optional<Reply> reply = wait ? ask_lock(deadline, LockOp::lock) : ask_lock({}, LockOp::try_lock);
   if (!reply || reply->status == Status::no) return false;
   orphaned_ = answer_of<wire::LockTaken>(*reply).orphaned != 0;
   depth_ = 1;
   thread_.store(this_thread());
   return true;
+}
+
+std::optional<Reply> LockObject::ask_lock(Deadline deadline, LockOp operation) {
+  if (!one_sided_) return ask_until(deadline, number_of(operation));
+  const wire::WindowLock asked{.rank = id().rank, .offset = place_.cell, .owner = me()};
+  return ask_engine_until(deadline, wire::Kind::window_lock, number_of(operation), wire::bytes_of(asked));
 }
 
 void LockObject::release(Cell& own) {
@@ -158,7 +172,11 @@ void LockObject::unlock_at_home() {
   }
   thread_.store(0);
   try {
-    tell(number_of(LockOp::unlock));
+    if (one_sided_) {
+      ask_lock({}, LockOp::unlock);  // what this process does next may take another way, which is as fast
+    } else {
+      tell(number_of(LockOp::unlock));
+    }
   } catch (const std::exception&) {
     // The engine is gone, and with it all who could want the lock; destructors of guards must not throw.
   }
@@ -166,7 +184,17 @@ void LockObject::unlock_at_home() {
 
 bool LockObject::locked() {
   if (direct_) return SharedLock::owner_in(cell().lock.load(std::memory_order_acquire)) != 0;
-  return thread_.load() != 0 || ask(number_of(LockOp::holder)).status == Status::ok;
+  return thread_.load() != 0 || locked_at_home();
+}
+
+bool LockObject::locked_at_home() {
+  if (one_sided_) {
+    const wire::WindowWord asked{
+        .rank = id().rank, .word = {.offset = place_.cell, .type = wire::WordType::u64, .op = wire::WordOp::load}};
+    const auto word = answer_of<wire::WordResult>(ask_engine(wire::Kind::window_word, wire::bytes_of(asked))).before;
+    if (word != wire::lock_managed) return word != wire::lock_free;
+  }
+  return ask(number_of(LockOp::holder)).status == Status::ok;
 }
 
 bool LockObject::previous_owner_died() {
@@ -198,7 +226,7 @@ namespace {
 
 ObjectPtr make_lock(ObjectType type) {
   ObjectPtr object = client::make_object(type);
-  if (object->client().identity().window == wire::WindowMode::direct)
+  if (object->client().identity().window != wire::WindowMode::messages)
     static_cast<client::LockObject&>(*object).locate();
   return object;
 }

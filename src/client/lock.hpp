@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 
 #include "client/remote_object.hpp"
 #include "link/cell.hpp"
@@ -11,8 +12,9 @@
 
 namespace rankpool::client {
 
-/// A lock, or something with a lock. Where windows are mapped it is a cell in the window of its home, else the home is
-/// asked; then `thread_` and `depth_` say what this process knows: which of its threads holds it, and how often.
+/// A lock, or something with a lock. Where windows are mapped it is a cell in the window of its home. Else the home is
+/// asked, or this process's engine, which need not ask the home while nobody waits; then `thread_` and `depth_` say
+/// what this process knows: which of its threads holds it, and how often.
 class LockObject : public RemoteObject {
  public:
   /// `saved`: as `save` wrote it; null: just made.
@@ -48,6 +50,7 @@ class LockObject : public RemoteObject {
  protected:
   void save(detail::Buffer& out) const override;
   bool direct() const noexcept { return direct_; }
+  bool one_sided() const noexcept { return one_sided_; }
   const wire::Place& place() const noexcept { return place_; }
   /// Of this object at `number`, counted from its place; maps the window at the first call.
   link::Cell& cell(std::uint32_t number = 0) const {
@@ -63,13 +66,16 @@ class LockObject : public RemoteObject {
   bool lock_at_home(Deadline deadline, bool wait);
   void unlock_once();
   void release(link::Cell& cell);
+  std::optional<Reply> ask_lock(Deadline deadline, wire::LockOp operation);
   void unlock_at_home();
+  bool locked_at_home();
   bool is_recursive() const noexcept { return type() != wire::ObjectType::lock; }
   [[noreturn]] void refuse_second_lock() const;
   [[noreturn]] void refuse_unlock(std::uint64_t word) const;
   wire::LockHolder caller() const;
 
   const bool direct_;
+  const bool one_sided_;
   const link::Owner process_;
   wire::Place place_;
   mutable std::atomic<link::Cell*> cells_{nullptr};

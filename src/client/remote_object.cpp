@@ -13,6 +13,7 @@
 
 #include "client/object_types.hpp"
 #include "wire/messages.hpp"
+#include "wire/one_sided.hpp"
 
 namespace rankpool::client {
 namespace {
@@ -93,7 +94,8 @@ std::string RemoteObject::name() const {
 
 void RemoteObject::send(Kind kind, std::span<const std::byte> fixed, std::span<const std::byte> more,
                         detail::Buffer* payload) {
-  const wire::Header head{.to = {id_.rank, 0}, .token = id_.number, .kind = kind};
+  const int to = receiver_of(kind);
+  const wire::Header head{.to = {to, 0}, .token = id_.number, .kind = kind};
   std::array<std::byte, 128> few;
   std::vector<std::byte> many;
   if (!more.empty()) {
@@ -104,15 +106,19 @@ void RemoteObject::send(Kind kind, std::span<const std::byte> fixed, std::span<c
     std::memcpy(joined + fixed.size(), more.data(), more.size());
     fixed = {joined, size};
   }
-  client_->settle(id_.rank);
+  client_->settle(to);
   client_->send(head, fixed, payload);
 }
 
-std::uint64_t RemoteObject::send_request(std::uint64_t request, std::uint32_t operation,
+int RemoteObject::receiver_of(Kind kind) const noexcept {
+  return wire::is_for_own_engine(kind) ? client_->identity().rank : id_.rank;
+}
+
+std::uint64_t RemoteObject::send_request(Kind kind, std::uint64_t request, std::uint32_t operation,
                                          std::span<const std::byte> fixed, detail::Buffer* payload) {
   const std::uint64_t before = client_->unsettled();
   const wire::ObjectRequest head{.request = request, .operation = operation, .thread = this_thread()};
-  send(Kind::object_request, wire::bytes_of(head), fixed, payload);
+  send(kind, wire::bytes_of(head), fixed, payload);
   return before;
 }
 
@@ -122,6 +128,11 @@ Reply RemoteObject::ask(std::uint32_t operation, std::span<const std::byte> fixe
 
 std::optional<Reply> RemoteObject::ask_until(Deadline deadline, std::uint32_t operation,
                                              std::span<const std::byte> fixed, detail::Buffer* payload) {
+  return ask_by(Kind::object_request, deadline, operation, fixed, payload);
+}
+
+std::optional<Reply> RemoteObject::ask_by(Kind kind, Deadline deadline, std::uint32_t operation,
+                                          std::span<const std::byte> fixed, detail::Buffer* payload) {
   const auto call = std::make_shared<Call>();
   const std::uint64_t request = client_->new_token();
   client_->add(request, call);
@@ -131,14 +142,18 @@ std::optional<Reply> RemoteObject::ask_until(Deadline deadline, std::uint32_t op
     std::uint64_t token;
   } forget{*client_, request};
 
-  const std::uint64_t told = send_request(request, operation, fixed, payload);
+  const std::uint64_t told = send_request(kind, request, operation, fixed, payload);
   const auto done = [&] { return call->done.load(std::memory_order_acquire); };
   if (!client_->link().wait(done, deadline)) {
     const wire::ObjectRequest back{.request = request, .operation = operation, .thread = this_thread()};
-    send(Kind::object_withdraw, wire::bytes_of(back));
+    if (kind == Kind::object_request) {
+      send(Kind::object_withdraw, wire::bytes_of(back));
+    } else {
+      send(Kind::window_withdraw, wire::bytes_of(back), fixed);
+    }
     client_->link().wait(done, {});  // that it was taken back, or the answer that was faster
   }
-  client_->settled(id_.rank, told);
+  client_->settled(receiver_of(kind), told);
 
   Reply& reply = call->reply;
   reply.request = request;
@@ -157,7 +172,7 @@ std::optional<Reply> RemoteObject::ask_until(Deadline deadline, std::uint32_t op
 }
 
 void RemoteObject::tell(std::uint32_t operation, std::span<const std::byte> fixed, detail::Buffer* payload) {
-  send_request(0, operation, fixed, payload);
+  send_request(Kind::object_request, 0, operation, fixed, payload);
   client_->unsettle(id_.rank);
 }
 
@@ -196,7 +211,7 @@ Question::Question(std::shared_ptr<RemoteObject> object, std::uint32_t operation
       request_(object_->client().new_token()),
       answer_(std::make_shared<Answer>()) {
   object_->client().add(request_, answer_);
-  object_->send_request(request_, operation, {}, nullptr);
+  object_->send_request(Kind::object_request, request_, operation, {}, nullptr);
 }
 
 Question::~Question() {

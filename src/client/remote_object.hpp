@@ -49,6 +49,15 @@ class RemoteObject : public Receiver, public std::enable_shared_from_this<Remote
   /// if that happened.
   std::optional<Reply> ask_until(Deadline deadline, std::uint32_t operation, std::span<const std::byte> fixed = {},
                                  detail::Buffer* payload = nullptr);
+  /// The same through this process's own engine, which does without the home if it can; `kind` is one of those, see
+  /// wire/one_sided.hpp.
+  std::optional<Reply> ask_engine_until(Deadline deadline, wire::Kind kind, std::uint32_t operation,
+                                        std::span<const std::byte> fixed) {
+    return ask_by(kind, deadline, operation, fixed, nullptr);
+  }
+  Reply ask_engine(wire::Kind kind, std::span<const std::byte> fixed, detail::Buffer* payload = nullptr) {
+    return *ask_by(kind, {}, 0, fixed, payload);
+  }
   /// Sends a request that has no answer. It takes effect before whatever this process does next with objects, through
   /// whatever engine, and before the results of its tasks are seen.
   void tell(std::uint32_t operation, std::span<const std::byte> fixed = {}, detail::Buffer* payload = nullptr);
@@ -79,8 +88,11 @@ class RemoteObject : public Receiver, public std::enable_shared_from_this<Remote
   void on_frame(link::Incoming& in) final { on_note(in.head.flags, in); }
   void send(wire::Kind kind, std::span<const std::byte> fixed, std::span<const std::byte> more = {},
             detail::Buffer* payload = nullptr);
-  std::uint64_t send_request(std::uint64_t request, std::uint32_t operation, std::span<const std::byte> fixed,
-                             detail::Buffer* payload);
+  std::uint64_t send_request(wire::Kind kind, std::uint64_t request, std::uint32_t operation,
+                             std::span<const std::byte> fixed, detail::Buffer* payload);
+  std::optional<Reply> ask_by(wire::Kind kind, Deadline deadline, std::uint32_t operation,
+                              std::span<const std::byte> fixed, detail::Buffer* payload);
+  int receiver_of(wire::Kind kind) const noexcept;
 
   std::shared_ptr<Client> client_;
   wire::ObjectType type_;

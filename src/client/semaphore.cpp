@@ -2,7 +2,8 @@
 
 #include <rankpool/semaphore.hpp>
 
-#include <optional>
+#include <algorithm>
+#include <cstddef>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -12,7 +13,8 @@
 #include "client/sleep.hpp"
 #include "client/window_map.hpp"
 #include "wire/messages.hpp"
-#include "wire/semaphore.hpp"
+#include "wire/one_sided.hpp"
+#include "wire/words.hpp"
 
 namespace rankpool::client {
 
@@ -35,7 +37,9 @@ Answer answer_of(const Reply& reply) {
 
 SemaphoreObject::SemaphoreObject(std::shared_ptr<Client> client, wire::ObjectType type, wire::ObjectId id,
                                  detail::Reader* saved)
-    : RemoteObject(std::move(client), type, id), direct_(this->client().identity().window == wire::WindowMode::direct) {
+    : RemoteObject(std::move(client), type, id),
+      direct_(this->client().identity().window == wire::WindowMode::direct),
+      one_sided_(this->client().identity().window == wire::WindowMode::one_sided) {
   if (saved != nullptr) saved->read(&known_, sizeof known_);
 }
 
@@ -43,7 +47,7 @@ void SemaphoreObject::save(detail::Buffer& out) const { out.append(&known_, size
 
 void SemaphoreObject::locate(std::uint32_t most) {
   known_.most = most;
-  if (!direct_) return;
+  if (!direct_ && !one_sided_) return;
   const Reply reply = ask(number_of(SemaphoreOp::where));
   if (reply.status == Status::full) throw Error(name() + ": there is no room for it in the shared memory of its rank");
   known_.place = answer_of<wire::Place>(reply);
@@ -65,25 +69,39 @@ bool SemaphoreObject::acquire_until(Deadline deadline) {
 }
 
 bool SemaphoreObject::acquire_at_home(Deadline deadline, bool wait) {
-  if (!wait) return ask(number_of(SemaphoreOp::try_acquire)).status == Status::ok;
-  const std::optional<Reply> reply = ask_until(deadline, number_of(SemaphoreOp::acquire));
+  if (!wait) return ask_for({}, SemaphoreOp::try_acquire)->status == Status::ok;
+  const std::optional<Reply> reply = ask_for(deadline, SemaphoreOp::acquire);
   if (!reply) return false;
   if (answer_of<wire::SemaphoreTaken>(*reply).waited != 0)
     tell(number_of(SemaphoreOp::received), wire::bytes_of(wire::SemaphoreReceived{reply->request}));
   return true;
 }
 
-bool SemaphoreObject::release(std::uint32_t count) {
-  if (!direct_) {
-    const auto request = wire::SemaphoreRelease{count};
-    return ask(number_of(SemaphoreOp::release), wire::bytes_of(request)).status == Status::ok;
+std::uint64_t SemaphoreObject::word_offset() const noexcept { return known_.place.cell + offsetof(Cell, semaphore); }
+
+std::optional<Reply> SemaphoreObject::ask_for(Deadline deadline, SemaphoreOp operation, std::uint32_t count) {
+  if (!one_sided_) {
+    if (operation != SemaphoreOp::release) return ask_until(deadline, number_of(operation));
+    return ask_until(deadline, number_of(operation), wire::bytes_of(wire::SemaphoreRelease{count}));
   }
+  const wire::WindowSemaphore asked{.rank = id().rank, .count = count, .offset = word_offset(), .most = known_.most};
+  return ask_engine_until(deadline, wire::Kind::window_semaphore, number_of(operation), wire::bytes_of(asked));
+}
+
+bool SemaphoreObject::release(std::uint32_t count) {
+  if (!direct_) return ask_for({}, SemaphoreOp::release, count)->status == Status::ok;
   client().settle(Client::nowhere);
   return SharedSemaphore::release(cell(), count, known_.most);
 }
 
 std::uint32_t SemaphoreObject::value() {
   if (direct_) return SharedSemaphore::value(cell());
+  if (one_sided_) {
+    const wire::WindowWord asked{
+        .rank = id().rank, .word = {.offset = word_offset(), .type = wire::WordType::i64, .op = wire::WordOp::load}};
+    const auto word = answer_of<wire::WordResult>(ask_engine(wire::Kind::window_word, wire::bytes_of(asked))).before;
+    return static_cast<std::uint32_t>(std::max<std::int64_t>(0, static_cast<std::int64_t>(word)));
+  }
   return answer_of<wire::SemaphoreValue>(ask(number_of(SemaphoreOp::value))).value;
 }
 

@@ -4,14 +4,17 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 
 #include "client/remote_object.hpp"
 #include "link/cell.hpp"
 #include "wire/lock.hpp"
+#include "wire/semaphore.hpp"
 
 namespace rankpool::client {
 
-/// Where windows are mapped it is a cell in the window of its home, else the home is asked.
+/// Where windows are mapped it is a cell in the window of its home; where there are one-sided operations this process's
+/// engine is asked, which needs the home only for those who wait; else the home is asked.
 class SemaphoreObject final : public RemoteObject {
  public:
   /// `saved`: as `save` wrote it; null: just made.
@@ -31,6 +34,8 @@ class SemaphoreObject final : public RemoteObject {
 
  private:
   bool acquire_at_home(Deadline deadline, bool wait);
+  std::optional<Reply> ask_for(Deadline deadline, wire::SemaphoreOp operation, std::uint32_t count = 1);
+  std::uint64_t word_offset() const noexcept;
   link::Cell& cell() const {
     link::Cell* const own = cell_.load(std::memory_order_acquire);
     return own != nullptr ? *own : map_cell();
@@ -38,6 +43,7 @@ class SemaphoreObject final : public RemoteObject {
   link::Cell& map_cell() const;
 
   const bool direct_;
+  const bool one_sided_;
   struct {
     wire::Place place;
     std::uint32_t most = 0;

@@ -15,6 +15,7 @@
 #include "client/window_map.hpp"
 #include "link/bell.hpp"
 #include "wire/messages.hpp"
+#include "wire/one_sided.hpp"
 
 namespace rankpool::client {
 
@@ -43,6 +44,12 @@ void copy_in(std::byte* to, const void* from, std::size_t size) noexcept {
 
 }  // namespace
 
+void copy_answer(const Reply& reply, std::span<std::byte> to) {
+  const auto from = reply.bytes();
+  if (from.size() != to.size()) throw wire::BadFrame("a home answered with another number of bytes");
+  if (!to.empty()) std::memcpy(to.data(), from.data(), to.size());
+}
+
 WordsObject::WordsObject(std::shared_ptr<Client> client, wire::ObjectType type, wire::ObjectId id,
                          detail::Reader* saved)
     : LockObject(std::move(client), type, id, saved) {
@@ -66,6 +73,11 @@ std::byte* WordsObject::map_data() const {
 }
 
 Reply WordsObject::ask_word(const wire::WordRequest& request) {
+  if (one_sided()) {
+    wire::WindowWord there{.rank = id().rank, .word = request};
+    there.word.offset += place().data;
+    return ask_engine(wire::Kind::window_word, wire::bytes_of(there));
+  }
   return ask(static_cast<std::uint32_t>(wire::WordsOp::word), wire::bytes_of(request));
 }
 
@@ -76,6 +88,23 @@ Reply WordsObject::ask_bytes(wire::WordsOp operation, std::uint64_t offset, std:
   payload.append(second.data(), second.size());
   const wire::WordsRange range{offset, length};
   return ask(static_cast<std::uint32_t>(operation), wire::bytes_of(range), payload.empty() ? nullptr : &payload);
+}
+
+void WordsObject::read(std::uint64_t offset, std::span<std::byte> to) {
+  if (!one_sided()) return copy_answer(ask_bytes(wire::WordsOp::read, offset, to.size()), to);
+  const wire::WindowRange range{.rank = id().rank, .offset = place().data + offset, .length = to.size()};
+  copy_answer(ask_engine(wire::Kind::window_read, wire::bytes_of(range)), to);
+}
+
+void WordsObject::write(std::uint64_t offset, std::span<const std::byte> from) {
+  if (!one_sided()) {
+    ask_bytes(wire::WordsOp::write, offset, from.size(), from);
+    return;
+  }
+  const wire::WindowRange range{.rank = id().rank, .offset = place().data + offset, .length = from.size()};
+  detail::Buffer payload;
+  payload.append(from.data(), from.size());
+  ask_engine(wire::Kind::window_write, wire::bytes_of(range), &payload);
 }
 
 void WordsObject::load_record(std::span<std::byte> to) {
@@ -116,7 +145,9 @@ namespace rankpool::detail {
 namespace {
 
 using client::Client;
+using client::copy_answer;
 using client::WordsObject;
+using wire::WindowMode;
 using wire::WordOp;
 using wire::WordsOp;
 using wire::WordType;
@@ -126,9 +157,10 @@ constexpr std::size_t bytes_at_once = 4 * 1024 * 1024;  // the home serves other
 WordsObject& words_of(const ObjectPtr& object) { return static_cast<WordsObject&>(*object); }
 
 ObjectPtr make_words(ObjectType type, std::uint64_t bytes, bool record) {
-  const bool direct = Client::get()->identity().window == wire::WindowMode::direct;
+  const WindowMode window = Client::get()->identity().window;
+  const bool direct = window == WindowMode::direct;
   const wire::WordsMake make{.bytes = direct && record ? WordsObject::record_bytes(bytes) : bytes,
-                             .cells = !direct ? 0u : (record ? 2u : 1u)};
+                             .cells = window == WindowMode::messages ? 0u : (direct && record ? 2u : 1u)};
   ObjectPtr object = client::make_object(type, wire::bytes_of(make));
   words_of(object).locate(bytes);
   return object;
@@ -186,12 +218,6 @@ Asked ask_word(WordsObject& object, std::size_t offset, WordType type, WordOp op
       object.ask_word({.offset = offset, .type = type, .op = op, .operand = operand, .expected = expected});
   auto bytes = reply.bytes();
   return {wire::take<wire::WordResult>(bytes).before, reply.status == wire::Status::ok};
-}
-
-void copy_answer(const client::Reply& reply, std::span<std::byte> to) {
-  const auto from = reply.bytes();
-  if (from.size() != to.size()) throw wire::BadFrame("a home answered with another number of bytes");
-  if (!to.empty()) std::memcpy(to.data(), from.data(), to.size());
 }
 
 }  // namespace
@@ -321,7 +347,7 @@ void read_bytes(const ObjectPtr& object, std::size_t offset, std::span<std::byte
   }
   for (std::size_t at = 0; at < to.size(); at += bytes_at_once) {
     const auto piece = to.subspan(at, std::min(bytes_at_once, to.size() - at));
-    copy_answer(words.ask_bytes(WordsOp::read, offset + at, piece.size()), piece);
+    words.read(offset + at, piece);
   }
 }
 
@@ -334,7 +360,7 @@ void write_bytes(const ObjectPtr& object, std::size_t offset, std::span<const st
   }
   for (std::size_t at = 0; at < from.size(); at += bytes_at_once) {
     const auto piece = from.subspan(at, std::min(bytes_at_once, from.size() - at));
-    words.ask_bytes(WordsOp::write, offset + at, piece.size(), piece);
+    words.write(offset + at, piece);
   }
 }
 

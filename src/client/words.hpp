@@ -13,7 +13,8 @@
 
 namespace rankpool::client {
 
-/// Where windows are mapped it is memory in the window of its home, else the home is asked.
+/// Where windows are mapped it is memory in the window of its home, else the home is asked; but words and arrays are
+/// reached through this process's engine alone where that can do one-sided operations.
 class WordsObject final : public LockObject {
  public:
   WordsObject(std::shared_ptr<Client> client, wire::ObjectType type, wire::ObjectId id, detail::Reader* saved);
@@ -23,6 +24,7 @@ class WordsObject final : public LockObject {
 
   std::uint64_t bytes() const noexcept { return bytes_; }
   using LockObject::direct;
+  using LockObject::one_sided;
   std::byte* data() const {
     std::byte* const own = data_.load(std::memory_order_acquire);
     return own != nullptr ? own : map_data();
@@ -33,6 +35,10 @@ class WordsObject final : public LockObject {
   Reply ask_word(const wire::WordRequest& request);
   Reply ask_bytes(wire::WordsOp operation, std::uint64_t offset, std::uint64_t length,
                   std::span<const std::byte> first = {}, std::span<const std::byte> second = {});
+
+  /// Any of these bytes, as those of an array.
+  void read(std::uint64_t offset, std::span<std::byte> to);
+  void write(std::uint64_t offset, std::span<const std::byte> from);
 
   // Where they are: a value as a record. Two copies, of which the version says which one counts: readers never wait for
   // a writer, and one that dies has changed nothing. Writers have a lock of their own.
@@ -58,5 +64,8 @@ class WordsObject final : public LockObject {
   std::uint64_t bytes_ = 0;  // as the user counts
   mutable std::atomic<std::byte*> data_{nullptr};
 };
+
+/// The bytes of an answer, which must be as many. @throws wire::BadFrame
+void copy_answer(const Reply& reply, std::span<std::byte> to);
 
 }  // namespace rankpool::client

@@ -52,7 +52,8 @@ Engine::Engine(Layout layout, link::RankPage& page, worker::Zygote zygote,
       workers_(children_, *page, *this),
       processes_(children_, *this),
       windows_(std::move(windows)),
-      objects_(*this, windows_) {
+      window_service_(*this, transport_.get()),
+      objects_(*this, windows_, window_service_) {
   if (layout_.rank != 0) return;
   master_.emplace(*this);
   process_master_.emplace(*this);
@@ -104,6 +105,7 @@ bool Engine::core_is_free() const {
 
 void Engine::send(wire::Header head, std::span<const std::byte> fixed, const link::PayloadView& payload) {
   if (head.from.link == 0) head.from.rank = layout_.rank;
+  if (window_service_.keeps(head, fixed)) return;
   if (head.to.rank != layout_.rank) {
     transport_->send(head.to.rank, head, fixed, payload.bytes, payload.slice);
   } else if (head.to.link == 0) {
@@ -159,9 +161,18 @@ void Engine::on_frame(const wire::Header& head, std::span<const std::byte> body,
       send({.to = head.from, .token = head.token, .kind = Kind::object_reply}, {},
            {{}, windows_.slice(wire::take<wire::WindowMap>(body).rank)});
       break;
+    case Kind::window_lock:
+    case Kind::window_semaphore:
+    case Kind::window_withdraw:
+    case Kind::window_word:
+    case Kind::window_read:
+    case Kind::window_write:
+      if (!leaving_) window_service_.on_frame(head, body, std::move(slice));
+      break;
     case Kind::client_gone:
       if (leaving_) break;
-      if (head.from.rank == layout_.rank) windows_.child_ended(layout_.rank, static_cast<std::uint32_t>(head.token));
+      if (head.from.rank == layout_.rank && layout_.window == wire::WindowMode::direct)
+        windows_.child_ended(layout_.rank, static_cast<std::uint32_t>(head.token));
       if (process_master_) process_master_->client_gone({head.from.rank, static_cast<std::uint32_t>(head.token)});
       objects_.client_gone({head.from.rank, static_cast<std::uint32_t>(head.token)},
                            wire::take<link::LeaseStates>(body));
@@ -171,6 +182,11 @@ void Engine::on_frame(const wire::Header& head, std::span<const std::byte> body,
       if (!master_) throw wire::BadFrame("a frame for the scheduler came to another rank");
       if (!leaving_) master_->on_frame(head, body, std::move(slice));
   }
+}
+
+void Engine::on_window(std::uint64_t ticket, std::uint64_t old) {
+  if (leaving_) return;
+  if (const auto swapped = window_service_.on_window(ticket, old)) objects_.word_swapped(*swapped);
 }
 
 /// The program has ended: every child goes now. Rank 0 tells the others and waits for their answers.

@@ -12,6 +12,7 @@
 #include "engine/process_host.hpp"
 #include "engine/process_master.hpp"
 #include "engine/router.hpp"
+#include "engine/window_service.hpp"
 #include "engine/windows.hpp"
 #include "engine/worker_host.hpp"
 #include "link/rank_page.hpp"
@@ -38,6 +39,7 @@ class Engine final : public Router, private transport::FrameSink {
 
  private:
   void on_frame(const wire::Header& head, std::span<const std::byte> body, link::Slice slice) override;
+  void on_window(std::uint64_t ticket, std::uint64_t old) override;
   void shutdown();
   bool turn();
   void rest();
@@ -51,6 +53,7 @@ class Engine final : public Router, private transport::FrameSink {
   WorkerHost workers_;
   ProcessHost processes_;
   Windows windows_;
+  WindowService window_service_;
   ObjectHost objects_;
   std::optional<PoolMaster> master_;             // rank 0
   std::optional<ProcessMaster> process_master_;  // rank 0

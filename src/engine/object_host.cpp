@@ -88,6 +88,10 @@ void ObjectHost::client_gone(wire::Address client, const link::LeaseStates& leas
   }
 }
 
+void ObjectHost::word_swapped(const WindowService::Swapped& swapped) {
+  if (objects::Object* const object = find(swapped.object)) object->word_swapped(swapped.before, *this);
+}
+
 void ObjectHost::reply(const objects::Caller& to, Status status, std::span<const std::byte> fixed,
                        const link::PayloadView& payload) {
   if (to.request == 0) return;

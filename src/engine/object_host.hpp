@@ -7,6 +7,7 @@
 #include <unordered_map>
 
 #include "engine/router.hpp"
+#include "engine/window_service.hpp"
 #include "objects/lifetime.hpp"
 #include "objects/object.hpp"
 #include "objects/window_memory.hpp"
@@ -17,12 +18,15 @@ namespace rankpool::engine {
 /// Hands frames to the objects and sends what they answer; an object goes when nobody has a handle of it any more.
 class ObjectHost final : private objects::Home {
  public:
-  ObjectHost(Router& router, objects::WindowMemory& window) : router_(router), window_(window) {}
+  ObjectHost(Router& router, objects::WindowMemory& window, WindowService& service)
+      : router_(router), window_(window), service_(service) {}
 
   /// A frame from a user process, or a pin from another engine. `body` holds during the call.
   void on_frame(const wire::Header& head, std::span<const std::byte> body, link::Slice slice);
   /// A user process that has spoken to this engine has ended; `leases`: its lease words.
   void client_gone(wire::Address client, const link::LeaseStates& leases);
+  /// The window service has done what an object has asked it for.
+  void word_swapped(const WindowService::Swapped& swapped);
 
  private:
   struct Entry {
@@ -46,9 +50,17 @@ class ObjectHost final : private objects::Home {
   objects::Object* find(std::uint64_t number) override;
   void recall_lease(std::uint64_t object, wire::Address holder, std::uint32_t slot, std::uint64_t generation) override;
   objects::WindowMemory* window() override { return &window_; }
+  bool one_sided() const override { return router_.layout().window == wire::WindowMode::one_sided; }
+  void swap_word(std::uint64_t object, std::uint64_t offset, std::uint64_t expected, std::uint64_t desired) override {
+    service_.swap(object, offset, expected, desired);
+  }
+  void add_word(std::uint64_t object, std::uint64_t offset, std::uint64_t addend) override {
+    service_.add(object, offset, addend);
+  }
 
   Router& router_;
   objects::WindowMemory& window_;
+  WindowService& service_;
   std::unordered_map<std::uint64_t, Entry> objects_;
 };
 

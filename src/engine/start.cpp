@@ -25,6 +25,7 @@ transport::Hello make_hello(const StartOptions& options, const link::RankPage& p
   hello.pid = ::getpid();
   hello.page_fd = page.fd();
   hello.window_fd = windows.fd();
+  hello.window_bytes = windows.size();
   hello.cores = options.cores;
   hello.slots = options.slots.value_or(-1);
   ::gethostname(hello.host.data(), hello.host.size() - 1);
@@ -44,22 +45,28 @@ void check_builds(transport::Transport& transport) {
   }
 }
 
-/// Direct if every rank can map every window. Collective.
+/// Direct if every rank can map every window, else one-sided if MPI can. Collective.
 wire::WindowMode choose_window(const StartOptions& options, transport::Transport& transport, Windows& windows) {
-  bool one_host = true;
-  for (int r = 0; r < transport.size(); ++r) one_host = one_host && transport.same_host(r);
-  bool direct = !options.window_messages && one_host;
+  if (!transport.all(options.window != WindowChoice::messages)) return wire::WindowMode::messages;
+  bool direct = options.window == WindowChoice::automatic;
+  for (int r = 0; r < transport.size(); ++r) direct = direct && transport.same_host(r);
   for (int r = 0; direct && r < transport.size(); ++r) {
     const transport::Hello& peer = transport.hello(r);
     direct = r == transport.rank() || windows.open_peer(r, peer.pid, peer.window_fd, peer.page_magic);
   }
   if (transport.all(direct)) return wire::WindowMode::direct;
   windows.forget_peers();
-  const bool wanted = transport.all(!options.window_messages);
-  if (wanted && transport.rank() == 0)
+
+  bool equal = true;
+  for (int r = 0; r < transport.size(); ++r) equal = equal && transport.hello(r).window_bytes == windows.size();
+  if (transport.all(equal)) {
+    transport.open_window(windows.base(), windows.size());
+    if (transport.has_window()) return wire::WindowMode::one_sided;
+  } else if (transport.rank() == 0) {
     std::fprintf(stderr,
-                 "rankpool: the ranks cannot share memory, so locks, semaphores, values and arrays do without windows: "
-                 "each use is a message\n");
+                 "rankpool: the ranks have limits of their own on memory (`ulimit -v`, `ulimit -f`), so locks and "
+                 "shared values use messages: set the same limits on every host\n");
+  }
   return wire::WindowMode::messages;
 }
 
@@ -77,7 +84,7 @@ std::unique_ptr<Engine> start(const StartOptions& options, link::RankPage& page,
     for (int r = 0; r < transport->size(); ++r) hellos.push_back(transport->hello(r));
     layout.rank = transport->rank();
     layout.window = choose_window(options, *transport, windows);
-  } else if (options.window_messages) {
+  } else if (options.window == WindowChoice::messages) {
     layout.window = wire::WindowMode::messages;
   }
 

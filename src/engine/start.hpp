@@ -11,13 +11,20 @@
 
 namespace rankpool::engine {
 
+/// RANKPOOL_WINDOW.
+enum class WindowChoice {
+  automatic,
+  one_sided,  ///< also where memory can be shared; without other ranks the same as `automatic`
+  messages,
+};
+
 /// What a rank brings to the start.
 struct StartOptions {
   bool launched = false;            ///< by mpirun or srun: there may be other ranks
   std::optional<int> slots;         ///< RANKPOOL_SLOTS
   std::optional<int> master_slots;  ///< RANKPOOL_MASTER_SLOTS
   int cores = 1;                    ///< granted to the job on this host
-  bool window_messages = false;     ///< RANKPOOL_WINDOW=messages
+  WindowChoice window = WindowChoice::automatic;
 };
 
 /// Finds the other ranks, if the job has any, checks that all run the same build, and deals the slots. Collective; the

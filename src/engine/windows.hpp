@@ -19,6 +19,8 @@ class Windows final : public objects::WindowMemory {
   explicit Windows(std::uint64_t magic);
 
   int fd() const noexcept { return own_.fd(); }
+  std::uint64_t size() const noexcept { return own_.size(); }
+  std::byte* base() const noexcept { return own_.at(0); }
   /// False if this process cannot map the window of that rank.
   bool open_peer(int rank, int pid, int fd, std::uint64_t magic);
   void forget_peers() noexcept { peers_.clear(); }

@@ -37,12 +37,12 @@ std::unique_ptr<Object> make_object(wire::ObjectType type, [[maybe_unused]] std:
       return std::make_unique<List>();
     case wire::ObjectType::lock:
     case wire::ObjectType::recursive_lock:
-      return std::make_unique<Lock>();
+      return std::make_unique<Lock>(number);
     case wire::ObjectType::semaphore:
-      return std::make_unique<Semaphore>(body);
+      return std::make_unique<Semaphore>(number, body);
     case wire::ObjectType::value:
     case wire::ObjectType::array:
-      return std::make_unique<Words>(body, home);
+      return std::make_unique<Words>(number, body, home);
     default:
       throw wire::BadFrame("a process asked for an object of an unknown type");
   }

@@ -53,6 +53,15 @@ class Home {
                             std::uint64_t /*generation*/) {}
   /// The window of this rank; null if it has none.
   virtual WindowMemory* window() { return nullptr; }
+  /// Do other ranks act on the window by one-sided operations? Then words that they act on are changed by `swap_word`
+  /// and `add_word` alone, here too.
+  virtual bool one_sided() const { return false; }
+  /// Puts `desired` into the 8-byte word at `offset` of the window if it is `expected`; Object::word_swapped of
+  /// `object` follows, if it is still there. What is asked first happens first.
+  virtual void swap_word(std::uint64_t /*object*/, std::uint64_t /*offset*/, std::uint64_t /*expected*/,
+                         std::uint64_t /*desired*/) {}
+  /// Adds to the word in the same way.
+  virtual void add_word(std::uint64_t /*object*/, std::uint64_t /*offset*/, std::uint64_t /*addend*/) {}
 
  protected:
   ~Home() = default;
@@ -81,6 +90,8 @@ class Object {
   virtual void died(wire::Address process, const link::LeaseStates&, Home& home) { left(process, home); }
   /// The answer to Home::recall_lease.
   virtual void lease_returned(wire::Address, std::uint32_t /*slot*/, link::LeaseState, Home&) {}
+  /// The answer to Home::swap_word and add_word: what the word was.
+  virtual void word_swapped(std::uint64_t /*before*/, Home&) {}
   /// Nobody has a handle any more: the object goes after this call.
   virtual void released(Home&) {}
 };

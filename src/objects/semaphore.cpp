@@ -1,6 +1,7 @@
 #include "objects/semaphore.hpp"
 
 #include <algorithm>
+#include <cstddef>
 
 #include "link/cell.hpp"
 #include "objects/window_memory.hpp"
@@ -12,8 +13,8 @@ namespace rankpool::objects {
 using wire::SemaphoreOp;
 using wire::Status;
 
-Semaphore::Semaphore(std::span<const std::byte> body)
-    : made_(wire::take<wire::SemaphoreMake>(body)), value_(made_.value) {
+Semaphore::Semaphore(std::uint64_t number, std::span<const std::byte> body)
+    : number_(number), made_(wire::take<wire::SemaphoreMake>(body)), value_(made_.value) {
   if (made_.value > made_.most) throw wire::BadFrame("a semaphore was to begin with more than it can have");
 }
 
@@ -23,6 +24,12 @@ void Semaphore::request(const Caller& caller, std::uint32_t operation, std::span
     case SemaphoreOp::where:
       return where(caller, home);
     case SemaphoreOp::acquire:
+      if (uses_word(home)) {
+        waiting_.push_back(caller);
+        if (credit_ == 0) return;
+        --credit_;
+        return grant(1, home);
+      }
       if (value_ == 0) {
         waiting_.push_back(caller);
         return;
@@ -37,6 +44,8 @@ void Semaphore::request(const Caller& caller, std::uint32_t operation, std::span
       return release(caller, wire::take<wire::SemaphoreRelease>(body).count, home);
     case SemaphoreOp::value:
       return home.reply(caller, Status::ok, wire::bytes_of(wire::SemaphoreValue{value_}));
+    case SemaphoreOp::grant:
+      return grant(wire::take<wire::SemaphoreRelease>(body).count, home);
     case SemaphoreOp::received: {
       const auto request = wire::take<wire::SemaphoreReceived>(body).request;
       std::erase_if(given_, [&](const Caller& one) { return one.process == caller.process && one.request == request; });
@@ -66,27 +75,71 @@ void Semaphore::release(const Caller& caller, std::uint32_t count, Home& home) {
 void Semaphore::serve(Home& home) {
   while (value_ != 0 && !waiting_.empty()) {
     --value_;
-    const Caller next = waiting_.front();
-    waiting_.pop_front();
-    given_.push_back(next);
-    home.reply(next, Status::ok, wire::bytes_of(wire::SemaphoreTaken{.waited = 1}));
+    give_next(home);
+  }
+}
+
+void Semaphore::give_next(Home& home) {
+  const Caller next = waiting_.front();
+  waiting_.pop_front();
+  given_.push_back(next);
+  home.reply(next, Status::ok, wire::bytes_of(wire::SemaphoreTaken{.waited = 1}));
+}
+
+void Semaphore::grant(std::uint32_t count, Home& home) {
+  for (; count != 0; --count) {
+    if (debt_ != 0) {
+      --debt_;
+    } else if (waiting_.empty()) {
+      ++credit_;
+    } else {
+      give_next(home);
+    }
+  }
+}
+
+void Semaphore::raise(Raise why, std::size_t count, Home& home) {
+  for (; count != 0; --count) {
+    raising_.push_back(why);
+    home.add_word(number_, *place_ + offsetof(link::Cell, semaphore), 1);
+  }
+}
+
+void Semaphore::word_swapped(std::uint64_t before, Home& home) {
+  const Raise why = raising_.front();
+  raising_.pop_front();
+  const bool others_wait = static_cast<std::int64_t>(before) < 0;
+  if (why == Raise::gave_back) {
+    if (others_wait) grant(1, home);
+  } else if (!others_wait) {  // somebody has covered the one who gave up
+    if (credit_ != 0) {
+      --credit_;
+    } else {
+      ++debt_;
+    }
   }
 }
 
 void Semaphore::withdraw(const Caller& caller, Home& home) {
-  if (std::erase_if(waiting_, [&](const Caller& other) { return same_request(caller, other); }) != 0)
-    home.reply(caller, Status::withdrawn);
+  if (std::erase_if(waiting_, [&](const Caller& other) { return same_request(caller, other); }) == 0) return;
+  home.reply(caller, Status::withdrawn);
+  if (uses_word(home)) raise(Raise::gave_up, 1, home);
 }
 
 void Semaphore::left(wire::Address process, Home& home) {
-  std::erase_if(waiting_, [&](const Caller& other) { return other.process == process; });
+  const auto gone = std::erase_if(waiting_, [&](const Caller& other) { return other.process == process; });
   const auto back = std::erase_if(given_, [&](const Caller& other) { return other.process == process; });
+  if (uses_word(home)) {
+    raise(Raise::gave_up, gone, home);
+    return raise(Raise::gave_back, back, home);
+  }
   value_ += static_cast<std::uint32_t>(std::min<std::size_t>(back, made_.most - value_));
   serve(home);
 }
 
 void Semaphore::released(Home& home) {
-  if (place_) home.window()->give_cells(*place_, 1);
+  // what is under way would raise the word of whoever has the cell next
+  if (place_ && raising_.empty()) home.window()->give_cells(*place_, 1);
 }
 
 }  // namespace rankpool::objects

@@ -94,8 +94,8 @@ WordOutcome perform(std::byte* at, const wire::WordRequest& request) noexcept {
   return perform_as<double>(at, request);
 }
 
-Words::Words(std::span<const std::byte> body, Home& home)
-    : made_(wire::take<wire::WordsMake>(body)), lock_(made_.cells) {
+Words::Words(std::uint64_t number, std::span<const std::byte> body, Home& home)
+    : made_(wire::take<wire::WordsMake>(body)), lock_(number, made_.cells) {
   if (home.window() != nullptr) data_ = home.window()->take_data(made_.bytes);
 }
 

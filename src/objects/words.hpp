@@ -21,17 +21,22 @@ struct WordOutcome {
 /// Does it at this place, where nobody else does anything meanwhile. Integers wrap.
 WordOutcome perform(std::byte* at, const wire::WordRequest& request) noexcept;
 
-/// Bytes in the window of the home, and a lock. Where user processes map the windows it only keeps their places; else
-/// it does what they ask, one request after the other.
+/// Bytes in the window of the home, and a lock. Where user processes map the windows, or engines reach them by
+/// one-sided operations, it only keeps their places; else it does what they ask, one request after the other. Values
+/// that are no words are reached by requests also where there are one-sided operations.
 class Words final : public Object {
  public:
   /// `body`: a wire::WordsMake. @throws wire::BadFrame
-  Words(std::span<const std::byte> body, Home& home);
+  Words(std::uint64_t number, std::span<const std::byte> body, Home& home);
 
   void request(const Caller& caller, std::uint32_t operation, std::span<const std::byte> body, link::Slice slice,
                Home& home) override;
   void withdraw(const Caller& caller, Home& home) override { lock_.withdraw(caller, home); }
   void left(wire::Address process, Home& home) override { lock_.left(process, home); }
+  void died(wire::Address process, const link::LeaseStates& leases, Home& home) override {
+    lock_.died(process, leases, home);
+  }
+  void word_swapped(std::uint64_t before, Home& home) override { lock_.word_swapped(before, home); }
   void released(Home& home) override;
 
  private:

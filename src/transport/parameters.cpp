@@ -39,6 +39,10 @@ bool chosen(const char* variable, const char* choice, const char* otherwise) {
 
 bool segments_by_copy() { return chosen("RANKPOOL_SEGMENTS", "copy", "reference"); }
 
-bool windows_wanted() { return !chosen("RANKPOOL_WINDOW", "messages", "mpi"); }
+bool windows_wanted() {
+  const char* const given = std::getenv("RANKPOOL_WINDOW");
+  if (given != nullptr && std::string_view(given) == "one_sided") return true;
+  return !chosen("RANKPOOL_WINDOW", "messages", "auto");
+}
 
 }  // namespace rankpool::transport

@@ -11,8 +11,8 @@ void set_mpi_parameters();
 /// a host and could pass memory by reference. A way out where /proc or memfd is restricted. @throws MpiError
 bool segments_by_copy();
 
-/// False if RANKPOOL_WINDOW=messages on this rank: one-sided windows are then not used, nor looked for. @throws
-/// MpiError
+/// False if RANKPOOL_WINDOW=messages on this rank: one-sided windows are then not used, nor looked for. The other
+/// values, auto and one_sided, differ only in where they are wanted. @throws MpiError
 bool windows_wanted();
 
 }  // namespace rankpool::transport

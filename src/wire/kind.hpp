@@ -72,6 +72,15 @@ enum class Kind : std::uint32_t {
   // user process -> its engine
   window_map,  // WindowMap: the answer is an object_reply with a slice of the window
 
+  // user process -> its engine, which does by one-sided operations what it can, and sends the home what it cannot;
+  // token: the object's number. An ObjectRequest, then one of the structs of wire/one_sided.hpp
+  window_lock,       // WindowLock: a LockOp
+  window_semaphore,  // WindowSemaphore: a SemaphoreOp
+  window_withdraw,   // the struct of the operation again: the caller has no more time for it
+  window_word,       // WindowWord: the answer is a WordResult
+  window_read,       // WindowRange: the answer are the bytes
+  window_write,      // WindowRange, then the bytes
+
   // home engine -> user process
   object_reply,  // token: the request's; flags: the Status; then the answer
   object_note,   // token: the one of ObjectHold; flags: depends on the object; then what it wants to say

@@ -14,6 +14,7 @@ enum class LockOp : std::uint32_t {
   try_lock,  ///< the same now, or no
   unlock,    ///< refused if the caller does not hold it
   holder,    ///< ok with a LockHolder, or no
+  abandon,   ///< the process has lost its last handle while it held the lock: it will not unlock it
   end,       ///< operations of objects with a lock begin here
 };
 

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "wire/objects.hpp"
+
 namespace rankpool::wire {
 
 enum class SemaphoreOp : std::uint32_t {
@@ -12,6 +14,7 @@ enum class SemaphoreOp : std::uint32_t {
   release,      ///< SemaphoreRelease; full, with nothing changed, if that were more than the most
   value,        ///< ok with a SemaphoreValue
   received,     ///< SemaphoreReceived
+  grant,        ///< SemaphoreRelease, without an answer: so much was released for those who wait (one-sided windows)
 };
 
 inline constexpr std::uint32_t semaphore_max = 0x7fffffff;
@@ -23,6 +26,12 @@ struct SemaphoreMake {
 };
 struct SemaphoreRelease {
   std::uint32_t count = 0;
+};
+/// A whole grant.
+struct SemaphoreGrant {
+  ObjectRequest request{};
+  SemaphoreRelease released{};
+  std::uint32_t reserved = 0;
 };
 struct SemaphoreValue {
   std::uint32_t value = 0;

@@ -51,6 +51,12 @@ void add_recursively(const rp::RLock& lock, const rp::Value<long>& value, int ti
     value.store(value.load() + 1);
   }
 }
+/// The handles come with the task and go with it.
+bool add_once(const rp::Lock& lock, const rp::Value<long>& value) {
+  const std::scoped_lock guard(lock);
+  value.store(value.load() + 1);
+  return lock.previous_owner_died();
+}
 rp::Lock make_one(int) { return rp::Lock(); }
 void lose_it(const rp::Lock& lock) { lock.lock(); }
 
@@ -242,6 +248,17 @@ TEST(Lock, guards_a_sum_of_threads) {
     });
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(sum, 4L * times);
+}
+
+TEST(Lock, of_handles_that_come_and_go_loses_nothing) {
+  constexpr int times = 300;
+  rp::Pool pool(workers);
+  const rp::Lock lock;
+  const rp::Value<long> value(0);
+  std::vector<rp::AsyncResult<bool>> results;
+  for (int i = 0; i < times; ++i) results.push_back(pool.apply_async(add_once, lock, value));
+  for (auto& result : results) EXPECT_FALSE(result.get());
+  EXPECT_EQ(value.load(), times);
 }
 
 TEST(Lock, can_be_made_by_the_thousand) {

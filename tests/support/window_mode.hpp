@@ -8,7 +8,7 @@
 
 namespace support {
 
-/// Does each use of them cost a message? Then tests of many steps make fewer.
+/// Does each use of them need an engine? Then tests of many steps make fewer.
 inline bool asks_home() {
   static const bool result = [] {
     const rankpool::Value<int> value(0);

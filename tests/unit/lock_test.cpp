@@ -38,7 +38,7 @@ class LockAtHome : public testing::Test {
   bool waits(const Caller& caller) { return !home_.take(caller); }
 
   FakeHome home_;
-  Lock lock_;
+  Lock lock_{1};
   std::uint64_t requests_ = 0;
 };
 
@@ -98,7 +98,7 @@ TEST(LockAtHomeInAnyOrder, HasOneOwnerAndForgetsNobody) {
   SCOPED_TRACE("seed " + std::to_string(seed));
   std::mt19937 random(seed);
   FakeHome home;
-  Lock lock;
+  Lock lock(1);
   std::optional<Caller> owner;
   std::deque<Caller> queue;
   std::uint64_t requests = 0;

@@ -31,7 +31,7 @@ using support::FakeHome;
 
 class World {
  public:
-  World(std::uint32_t value, std::uint32_t most) : semaphore_(bytes_of(SemaphoreMake{value, most})) {}
+  World(std::uint32_t value, std::uint32_t most) : semaphore_(1, bytes_of(SemaphoreMake{value, most})) {}
 
   Caller ask(int process, SemaphoreOp operation, std::span<const std::byte> body = {}) {
     const Caller caller{{process, 2}, 1, ++requests_};

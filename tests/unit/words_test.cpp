@@ -74,7 +74,7 @@ TEST(WordsAtHome, KnowEveryTypeOfWord) {
 
 class World {
  public:
-  explicit World(std::uint64_t bytes, std::uint32_t cells = 0) : words_(bytes_of(WordsMake{bytes, cells, 0}), home_) {}
+  explicit World(std::uint64_t bytes, std::uint32_t cells = 0) : words_(1, bytes_of(WordsMake{bytes, cells, 0}), home_) {}
 
   FakeHome::Answer ask(std::uint32_t operation, const Bytes& body, Slice slice = {}) {
     const Caller caller{{1, 2}, 1, ++requests_};
