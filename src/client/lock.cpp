@@ -27,12 +27,6 @@ namespace {
 
 constexpr auto number_of(LockOp operation) { return static_cast<std::uint32_t>(operation); }
 
-template <class Answer>
-Answer answer_of(const Reply& reply) {
-  auto bytes = reply.bytes();
-  return wire::take<Answer>(bytes);
-}
-
 wire::LockHolder holder_in(std::uint64_t word) {
   return {{SharedLock::rank_in(word), SharedLock::link_in(word)}, SharedLock::thread_in(word)};
 }
@@ -66,7 +60,7 @@ void LockObject::locate() {
     throw Error(name() +
                 ": there is no room for it in the shared memory of its rank, which is limited (64 GiB, or less "
                 "under `ulimit -v` and `ulimit -f`)");
-  place_ = answer_of<wire::Place>(reply);
+  place_ = reply.as<wire::Place>();
 }
 
 Cell* LockObject::map_cells() const {
@@ -129,7 +123,7 @@ bool LockObject::lock_at_home(Deadline deadline, bool wait) {
   }
   const std::optional<Reply> reply = wait ? ask_lock(deadline, LockOp::lock) : ask_lock({}, LockOp::try_lock);
   if (!reply || reply->status == Status::no) return false;
-  orphaned_ = answer_of<wire::LockTaken>(*reply).orphaned != 0;
+  orphaned_ = reply->as<wire::LockTaken>().orphaned != 0;
   depth_ = 1;
   thread_.store(this_thread());
   return true;
@@ -189,9 +183,7 @@ bool LockObject::locked() {
 
 bool LockObject::locked_at_home() {
   if (one_sided_) {
-    const wire::WindowWord asked{
-        .rank = id().rank, .word = {.offset = place_.cell, .type = wire::WordType::u64, .op = wire::WordOp::load}};
-    const auto word = answer_of<wire::WordResult>(ask_engine(wire::Kind::window_word, wire::bytes_of(asked))).before;
+    const std::uint64_t word = load_word(place_.cell);
     if (word != wire::lock_managed) return word != wire::lock_free;
   }
   return ask(number_of(LockOp::holder)).status == Status::ok;

@@ -14,6 +14,7 @@
 #include "client/object_types.hpp"
 #include "wire/messages.hpp"
 #include "wire/one_sided.hpp"
+#include "wire/words.hpp"
 
 namespace rankpool::client {
 namespace {
@@ -129,6 +130,12 @@ Reply RemoteObject::ask(std::uint32_t operation, std::span<const std::byte> fixe
 std::optional<Reply> RemoteObject::ask_until(Deadline deadline, std::uint32_t operation,
                                              std::span<const std::byte> fixed, detail::Buffer* payload) {
   return ask_by(Kind::object_request, deadline, operation, fixed, payload);
+}
+
+std::uint64_t RemoteObject::load_word(std::uint64_t offset) {
+  const wire::WordRequest word{.offset = offset, .type = wire::WordType::u64, .op = wire::WordOp::load};
+  const wire::WindowWord asked{.rank = id_.rank, .word = word};
+  return ask_engine(Kind::window_word, wire::bytes_of(asked)).as<wire::WordResult>().before;
 }
 
 std::optional<Reply> RemoteObject::ask_by(Kind kind, Deadline deadline, std::uint32_t operation,

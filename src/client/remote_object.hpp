@@ -24,6 +24,12 @@ struct Reply {
   std::uint64_t request = 0;
 
   std::span<const std::byte> bytes() const { return payload.view().read(); }
+  /// What followed begins with this. @throws wire::BadFrame if it is too short
+  template <class Message>
+  Message as() const {
+    auto body = bytes();
+    return wire::take<Message>(body);
+  }
 };
 
 /// One for each object and process, shared by all handles and threads: it is the process's hold on the object.
@@ -55,6 +61,8 @@ class RemoteObject : public Receiver, public std::enable_shared_from_this<Remote
                                         std::span<const std::byte> fixed) {
     return ask_by(kind, deadline, operation, fixed, nullptr);
   }
+  /// The 8-byte word at this offset of its home's window, by a one-sided operation.
+  std::uint64_t load_word(std::uint64_t offset);
   Reply ask_engine(wire::Kind kind, std::span<const std::byte> fixed, detail::Buffer* payload = nullptr) {
     return *ask_by(kind, {}, 0, fixed, payload);
   }

@@ -27,12 +27,6 @@ namespace {
 
 constexpr auto number_of(SemaphoreOp operation) { return static_cast<std::uint32_t>(operation); }
 
-template <class Answer>
-Answer answer_of(const Reply& reply) {
-  auto bytes = reply.bytes();
-  return wire::take<Answer>(bytes);
-}
-
 }  // namespace
 
 SemaphoreObject::SemaphoreObject(std::shared_ptr<Client> client, wire::ObjectType type, wire::ObjectId id,
@@ -50,7 +44,7 @@ void SemaphoreObject::locate(std::uint32_t most) {
   if (!direct_ && !one_sided_) return;
   const Reply reply = ask(number_of(SemaphoreOp::where));
   if (reply.status == Status::full) throw Error(name() + ": there is no room for it in the shared memory of its rank");
-  known_.place = answer_of<wire::Place>(reply);
+  known_.place = reply.as<wire::Place>();
 }
 
 Cell& SemaphoreObject::map_cell() const {
@@ -72,7 +66,7 @@ bool SemaphoreObject::acquire_at_home(Deadline deadline, bool wait) {
   if (!wait) return ask_for({}, SemaphoreOp::try_acquire)->status == Status::ok;
   const std::optional<Reply> reply = ask_for(deadline, SemaphoreOp::acquire);
   if (!reply) return false;
-  if (answer_of<wire::SemaphoreTaken>(*reply).waited != 0)
+  if (reply->as<wire::SemaphoreTaken>().waited != 0)
     tell(number_of(SemaphoreOp::received), wire::bytes_of(wire::SemaphoreReceived{reply->request}));
   return true;
 }
@@ -97,12 +91,10 @@ bool SemaphoreObject::release(std::uint32_t count) {
 std::uint32_t SemaphoreObject::value() {
   if (direct_) return SharedSemaphore::value(cell());
   if (one_sided_) {
-    const wire::WindowWord asked{
-        .rank = id().rank, .word = {.offset = word_offset(), .type = wire::WordType::i64, .op = wire::WordOp::load}};
-    const auto word = answer_of<wire::WordResult>(ask_engine(wire::Kind::window_word, wire::bytes_of(asked))).before;
+    const std::uint64_t word = load_word(word_offset());
     return static_cast<std::uint32_t>(std::max<std::int64_t>(0, static_cast<std::int64_t>(word)));
   }
-  return answer_of<wire::SemaphoreValue>(ask(number_of(SemaphoreOp::value))).value;
+  return ask(number_of(SemaphoreOp::value)).as<wire::SemaphoreValue>().value;
 }
 
 }  // namespace rankpool::client

@@ -12,15 +12,15 @@
 #include <utility>
 #include <vector>
 
-#include "objects/object.hpp"
 #include "objects/window_memory.hpp"
 #include "objects/window_space.hpp"
+#include "silent_home.hpp"
 #include "wire/messages.hpp"
 
 namespace support {
 
 /// What was answered, by process and request; a second answer to one is counted.
-class FakeHome final : public rankpool::objects::Home, public rankpool::objects::WindowMemory {
+class FakeHome final : public SilentHome, public rankpool::objects::WindowMemory {
  public:
   struct Answer {
     rankpool::wire::Status status{};
@@ -56,12 +56,6 @@ class FakeHome final : public rankpool::objects::Home, public rankpool::objects:
     answer.bytes.insert(answer.bytes.end(), rest.begin(), rest.end());
     answers_[key(to)] = std::move(answer);
   }
-  void note(std::uint64_t, rankpool::wire::Address, std::uint32_t, std::span<const std::byte>,
-            const rankpool::link::PayloadView&) override {}
-  void note_all(std::uint64_t, std::uint32_t, std::span<const std::byte>) override {}
-  void pin(const rankpool::wire::Pin&) override {}
-  void unpin(const rankpool::wire::Pin&) override {}
-  rankpool::objects::Object* find(std::uint64_t) override { return nullptr; }
   rankpool::objects::WindowMemory* window() override { return this; }
 
   std::optional<std::uint64_t> take_cells(std::uint32_t count) override { return take_data(count * 64); }

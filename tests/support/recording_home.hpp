@@ -15,6 +15,7 @@
 
 #include "link/payload.hpp"
 #include "objects/object.hpp"
+#include "silent_home.hpp"
 #include "wire/messages.hpp"
 
 namespace support {
@@ -32,7 +33,7 @@ struct Answered {
   }
 };
 
-class RecordingHome final : public rankpool::objects::Home {
+class RecordingHome final : public SilentHome {
  public:
   using Caller = rankpool::objects::Caller;
 
@@ -44,14 +45,11 @@ class RecordingHome final : public rankpool::objects::Home {
     answered.bytes.insert(answered.bytes.end(), more.begin(), more.end());
     EXPECT_TRUE(answers_.emplace(to.request, std::move(answered)).second) << "answered twice: " << to.request;
   }
-  void note(std::uint64_t, rankpool::wire::Address, std::uint32_t, std::span<const std::byte>,
-            const rankpool::link::PayloadView&) override {}
-  void note_all(std::uint64_t, std::uint32_t, std::span<const std::byte>) override {}
+  // by object: what matters here is how many keep it
   void pin(const rankpool::wire::Pin& pin) override { ++pins_[pin.object.number]; }
   void unpin(const rankpool::wire::Pin& pin) override { --pins_[pin.object.number]; }
   void hold(const rankpool::wire::ObjectId& object) override { ++holds_[object.number]; }
   void drop(const rankpool::wire::ObjectId& object) override { --holds_[object.number]; }
-  rankpool::objects::Object* find(std::uint64_t) override { return nullptr; }
 
   /// The next request of a process and thread.
   Caller caller(std::uint32_t process, std::uint32_t thread = 1) { return {{0, process}, thread, ++requests_}; }

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "../support/silent_home.hpp"
 #include "link/cell.hpp"
 #include "objects/lock.hpp"
 #include "objects/window_memory.hpp"
@@ -38,7 +39,7 @@ constexpr std::uint64_t place = 64;
 
 /// The engine of the home, with one word in its window. Swaps happen in order, each at a moment of the test's choice,
 /// and are answered later still.
-class WordHome final : public Home, public WindowMemory {
+class WordHome final : public support::SilentHome, public WindowMemory {
  public:
   struct Answer {
     Caller to;
@@ -77,11 +78,6 @@ class WordHome final : public Home, public WindowMemory {
     if (status == Status::ok && !fixed.empty()) answer.taken = rankpool::wire::take<LockTaken>(fixed);
     answers_.push_back(answer);
   }
-  void note(std::uint64_t, Address, std::uint32_t, std::span<const std::byte>, const PayloadView&) override {}
-  void note_all(std::uint64_t, std::uint32_t, std::span<const std::byte>) override {}
-  void pin(const Pin&) override {}
-  void unpin(const Pin&) override {}
-  rankpool::objects::Object* find(std::uint64_t) override { return nullptr; }
   WindowMemory* window() override { return this; }
   bool one_sided() const override { return true; }
   void swap_word(std::uint64_t, std::uint64_t offset, std::uint64_t expected, std::uint64_t desired) override {

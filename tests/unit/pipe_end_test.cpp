@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "../support/silent_home.hpp"
 #include "wire/bad_frame.hpp"
 #include "wire/messages.hpp"
 
@@ -33,7 +34,7 @@ struct Note {
 };
 
 /// Keeps what the ends say.
-class FakeHome final : public Home {
+class FakeHome final : public support::SilentHome {
  public:
   void reply(const Caller& to, Status status, std::span<const std::byte>, const link::PayloadView&) override {
     if (to.request != 0) replies[to.request].push_back(status);
@@ -45,8 +46,6 @@ class FakeHome final : public Home {
     notes[to.link].push_back(std::move(note));
   }
   void note_all(std::uint64_t, std::uint32_t, std::span<const std::byte>) override { ADD_FAILURE(); }
-  void pin(const wire::Pin& pin) override { ++pins[pin.number]; }
-  void unpin(const wire::Pin& pin) override { --pins[pin.number]; }
   Object* find(std::uint64_t number) override {
     const auto found = ends.find(number);
     return found == ends.end() ? nullptr : found->second.get();
@@ -67,7 +66,6 @@ class FakeHome final : public Home {
   std::map<std::uint64_t, std::unique_ptr<PipeEnd>> ends;
   std::map<std::uint64_t, std::vector<Status>> replies;
   std::map<std::uint32_t, std::vector<Note>> notes;
-  std::map<std::uint64_t, std::int64_t> pins;
 };
 
 Address process(std::uint32_t number) { return {0, number}; }

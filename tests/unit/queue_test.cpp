@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "../support/silent_home.hpp"
 #include "wire/messages.hpp"
 
 namespace rankpool::objects {
@@ -33,7 +34,7 @@ struct Recall {
   std::uint64_t generation;
 };
 
-class Recorder final : public Home {
+class Recorder final : public support::SilentHome {
  public:
   void reply(const Caller& to, Status status, std::span<const std::byte> fixed,
              const link::PayloadView& payload) override {
@@ -44,19 +45,13 @@ class Recorder final : public Home {
     EXPECT_TRUE(answers.emplace(to.request, Answer{status, std::move(bytes)}).second) << "a second answer";
     if (on_answer) on_answer(to.request);
   }
-  void note(std::uint64_t, wire::Address, std::uint32_t, std::span<const std::byte>,
-            const link::PayloadView&) override {}
   void note_all(std::uint64_t, std::uint32_t, std::span<const std::byte>) override { ++notes; }
-  void pin(const wire::Pin& pin) override { ++pins[pin.number]; }
-  void unpin(const wire::Pin& pin) override { --pins[pin.number]; }
-  Object* find(std::uint64_t) override { return nullptr; }
   void recall_lease(std::uint64_t, wire::Address holder, std::uint32_t slot, std::uint64_t generation) override {
     recalls.push_back({holder, slot, generation});
   }
 
   std::function<void(std::uint64_t)> on_answer;
   std::map<std::uint64_t, Answer> answers;
-  std::map<std::uint64_t, std::int64_t> pins;
   std::deque<Recall> recalls;
   int notes = 0;
 };

@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "../support/fake_home.hpp"
+#include "../support/silent_home.hpp"
 #include "wire/messages.hpp"
 
 namespace {
@@ -33,7 +34,7 @@ constexpr std::uint32_t first_value = 2;
 constexpr int clients = 5;
 
 /// Clients, each with an engine that acts on the word at once and tells the home the rest, later but in order.
-class World final : public Home {
+class World final : public support::SilentHome {
  public:
   explicit World(unsigned seed) : random_(seed), semaphore_(1, bytes_of(SemaphoreMake{.value = first_value})) {
     semaphore_.request({{0, 99}, 1, 1}, static_cast<std::uint32_t>(SemaphoreOp::where), {}, {}, *this);
@@ -90,12 +91,6 @@ class World final : public Home {
     client.knows = status != Status::ok || pick(3) != 0;
     if (status == Status::ok && client.knows) say_received(number);
   }
-  void note(std::uint64_t, rankpool::wire::Address, std::uint32_t, std::span<const std::byte>,
-            const rankpool::link::PayloadView&) override {}
-  void note_all(std::uint64_t, std::uint32_t, std::span<const std::byte>) override {}
-  void pin(const rankpool::wire::Pin&) override {}
-  void unpin(const rankpool::wire::Pin&) override {}
-  rankpool::objects::Object* find(std::uint64_t) override { return nullptr; }
   rankpool::objects::WindowMemory* window() override { return &memory_; }
   bool one_sided() const override { return true; }
   void add_word(std::uint64_t, std::uint64_t, std::uint64_t addend) override {
