@@ -1,31 +1,31 @@
-// Tells which of four large numbers are prime, each in a process of its own.
+// Tells which of six large numbers are prime, each in a process of its own: the first example of concurrent.futures.
 #include <rankpool/rankpool.hpp>
 
+#include <cmath>
 #include <iostream>
-#include <string>
-#include <utility>
 #include <vector>
 
 namespace rp = rankpool;
 
+const std::vector<long> primes{112272535095293, 112582705942171, 112272535095293,
+                               115280095190773, 115797848077099, 1099726899285419};
+
 bool is_prime(long n) {
   if (n < 2) return false;
-  for (long i = 2; i * i <= n; ++i) {
+  if (n == 2) return true;
+  if (n % 2 == 0) return false;
+  const long root = static_cast<long>(std::sqrt(static_cast<double>(n)));
+  for (long i = 3; i <= root; i += 2) {
     if (n % i == 0) return false;
   }
   return true;
 }
 
 int program() {
-  constexpr long trillion = 1'000'000'000'000;
-  const std::vector<long> numbers{trillion + 39, trillion + 61, trillion + 63, trillion + 91};
-
-  rp::Pool pool;
-  const std::vector<bool> results = pool.map(is_prime, numbers);
-
-  std::string separator = "[";
-  for (bool result : results) std::cout << std::boolalpha << std::exchange(separator, ", ") << result;
-  std::cout << "]\n";
+  rp::ProcessPoolExecutor executor;
+  auto number = primes.begin();
+  for (const bool prime : executor.map(is_prime, primes))
+    std::cout << *number++ << " is prime: " << (prime ? "True" : "False") << '\n';
   return 0;
 }
 

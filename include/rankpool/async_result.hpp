@@ -7,23 +7,11 @@
 #include <type_traits>
 #include <utility>
 
+#include <rankpool/detail/job_source.hpp>
 #include <rankpool/detail/result_state.hpp>
 #include <rankpool/detail/wait_source.hpp>
 
 namespace rankpool {
-
-namespace detail {
-
-class JobSource final : public WaitSource {
- public:
-  explicit JobSource(std::shared_ptr<const JobState> state) : state_(std::move(state)) {}
-  bool ready() const noexcept override { return state_->ended(); }
-
- private:
-  std::shared_ptr<const JobState> state_;
-};
-
-}  // namespace detail
 
 /// A handle of a submitted job; copies share one state. Any thread may use it, inside `run`. Mirrors
 /// `multiprocessing.pool.AsyncResult`.

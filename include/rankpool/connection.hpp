@@ -35,6 +35,7 @@ struct OutgoingMessage {
   std::shared_ptr<client::PipeEnd> end;
   std::uint64_t type = 0;
   std::size_t name_bytes = 0;
+  bool may_wait = true;
 };
 /// A message that was taken out.
 struct IncomingMessage {
@@ -71,13 +72,18 @@ class Connection {
   /// the value is the other end itself, which nobody could receive then
   template <class T>
   void send(const T& value) {
-    static_assert(!std::is_same_v<T, Connection>, "rankpool: a Connection is moved: send(std::move(connection))");
-    using Value = detail::Stored<T>;
-    detail::require_sendable<Value>();
-    send_value<Value>(value);
+    send_until(value, {});
+  }
+  /// Waits at most `limit` for room (zero or negative: not at all). @throws TimeoutError if there is none by then:
+  /// nothing was sent, and what would have been moved is still here
+  template <class T, class Rep, class Period>
+  void send(const T& value, std::chrono::duration<Rep, Period> limit) {
+    send_until(value, detail::deadline_after(limit));
   }
   /// Sends an end of a pipe: it is the receiver's then.
   void send(Connection&& connection);
+  template <class Rep, class Period>
+  void send(Connection&& connection, std::chrono::duration<Rep, Period> limit);
 
   /// The next message; blocks until it is there. @throws EndOfStream if the other end is closed and all was received;
   /// TypeMismatch if the message is no T: it is kept; Closed; std::logic_error if it is send-only
@@ -101,7 +107,11 @@ class Connection {
   }
 
   /// Sends bytes, which only `recv_bytes` and `recv_bytes_into` receive; none is a message too. As `send`.
-  void send_bytes(std::span<const std::byte> bytes);
+  void send_bytes(std::span<const std::byte> bytes) { send_bytes_until(bytes, {}); }
+  template <class Rep, class Period>
+  void send_bytes(std::span<const std::byte> bytes, std::chrono::duration<Rep, Period> limit) {
+    send_bytes_until(bytes, detail::deadline_after(limit));
+  }
   /// As `recv`. @throws BufferTooShort if there are more than `maxlength` bytes: the message is kept
   std::vector<std::byte> recv_bytes(std::size_t maxlength = npos) { return recv_bytes_until(maxlength, {}); }
   template <class Rep, class Period>
@@ -131,8 +141,15 @@ class Connection {
   explicit Connection(std::shared_ptr<client::PipeEnd> end);
 
   template <class T>
-  void send_value(const T& value) {
-    detail::OutgoingMessage message = begin_message(&typeid(T));
+  void send_until(const T& value, detail::Deadline deadline) {
+    static_assert(!std::is_same_v<T, Connection>, "rankpool: a Connection is moved: send(std::move(connection))");
+    using Value = detail::Stored<T>;
+    detail::require_sendable<Value>();
+    send_value<Value>(value, deadline);
+  }
+  template <class T>
+  void send_value(const T& value, detail::Deadline deadline) {
+    detail::OutgoingMessage message = begin_message(&typeid(T), deadline);
     detail::Codec<T>::encode(message.bytes, value);
     finish_message(message);
   }
@@ -149,7 +166,8 @@ class Connection {
   /// The end, for the member function `what`. @throws Closed, std::logic_error
   std::shared_ptr<client::PipeEnd> end(const char* what, bool to_read) const;
   /// `type` null: bytes.
-  detail::OutgoingMessage begin_message(const std::type_info* type) const;
+  detail::OutgoingMessage begin_message(const std::type_info* type, detail::Deadline deadline) const;
+  void send_bytes_until(std::span<const std::byte> bytes, detail::Deadline deadline);
   static void finish_message(detail::OutgoingMessage& message);
   detail::IncomingMessage receive(const std::type_info& type, detail::Deadline deadline);
   detail::IncomingMessage receive_bytes(const char* what, std::size_t room, detail::Deadline deadline);
@@ -179,6 +197,10 @@ struct Codec<Connection> {
 
 }  // namespace detail
 
-inline void Connection::send(Connection&& connection) { send_value(static_cast<const Connection&>(connection)); }
+inline void Connection::send(Connection&& connection) { send_value(static_cast<const Connection&>(connection), {}); }
+template <class Rep, class Period>
+void Connection::send(Connection&& connection, std::chrono::duration<Rep, Period> limit) {
+  send_value(static_cast<const Connection&>(connection), detail::deadline_after(limit));
+}
 
 }  // namespace rankpool

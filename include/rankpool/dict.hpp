@@ -24,6 +24,13 @@ class Dict : public detail::Container {
   using mapped_type = V;
   static constexpr detail::ObjectType type = detail::ObjectType::dict;
 
+  /// The same dict by a handle whose calls wait at most `limit` while another process updates it. @throws TimeoutError
+  /// from those calls, if that lasts longer: they have changed nothing
+  template <class Rep, class Period>
+  Dict within(std::chrono::duration<Rep, Period> limit) const {
+    return limited(*this, limit);
+  }
+
   /// @throws std::out_of_range if there is no such key
   V get(const K& key) const {
     const auto answer = ask(Op::get, key_request(key));

@@ -23,6 +23,13 @@ class List : public detail::Container {
   using Index = std::int64_t;
   static constexpr detail::ObjectType type = detail::ObjectType::list;
 
+  /// The same list by a handle whose calls wait at most `limit` while another process updates it. @throws TimeoutError
+  /// from those calls, if that lasts longer: they have changed nothing
+  template <class Rep, class Period>
+  List within(std::chrono::duration<Rep, Period> limit) const {
+    return limited(*this, limit);
+  }
+
   void append(const T& value) { ask(Op::insert, item_request(end_index, value)); }
   /// Appends every element of a range, in one message and at one moment.
   template <std::ranges::input_range Range>

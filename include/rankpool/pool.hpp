@@ -18,9 +18,18 @@
 #include <rankpool/async_result.hpp>
 #include <rankpool/callable.hpp>
 #include <rankpool/detail/dispatch.hpp>
+#include <rankpool/detail/fold.hpp>
 #include <rankpool/detail/job_writer.hpp>
+#include <rankpool/detail/many_outcomes.hpp>
 #include <rankpool/detail/pool_call.hpp>
+#include <rankpool/detail/submit_call.hpp>
+#include <rankpool/detail/stream.hpp>
 #include <rankpool/errors.hpp>
+#include <rankpool/insights.hpp>
+#include <rankpool/map_options.hpp>
+#include <rankpool/outcome.hpp>
+#include <rankpool/result_iterator.hpp>
+#include <rankpool/shared.hpp>
 
 namespace rankpool {
 
@@ -45,11 +54,6 @@ struct PoolOptions {
   std::optional<int> max_tasks_per_child = {};  ///< a worker is replaced after so many tasks; none: never
   int retries = 0;                              ///< a task whose worker was lost is run up to `retries` times more
   std::uint64_t memory_limit = 0;               ///< bytes of address space per worker; 0: no limit
-};
-
-struct MapOptions {
-  std::size_t chunksize = 0;        ///< tasks that travel together; 0: automatic
-  std::optional<int> retries = {};  ///< none: the pool's
 };
 
 /// Worker processes over every slot of the job, to which tasks are dealt as they become free. Mirrors
@@ -90,6 +94,50 @@ class Pool {
   template <class F, std::ranges::input_range Range>
   requires detail::MapTask<F, Range, true>
   auto starmap_async(F&& f, Range&& range, const MapOptions& options = {}) { return submit<true>(f, range, options); }
+  /// The results of `f(item)` one after the other, in order, as a ResultIterator<R>. The range, which may be endless,
+  /// is drawn here and by whoever takes results, at most `buffersize` items ahead; an lvalue is referenced until the
+  /// iterator goes. Waits for no task.
+  /// @throws std::invalid_argument for an option without sense. What iterating the range throws comes in its place.
+  template <class F, std::ranges::input_range Range>
+  requires detail::MapTask<F, Range, false>
+  auto imap(F&& f, Range&& range, const MapOptions& options = {}) {
+    return detail::make_stream<false, std::decay_t<F>>(client_, f, std::forward<Range>(range), options, true);
+  }
+  /// As `imap`, with the results in the order in which they come.
+  template <class F, std::ranges::input_range Range>
+  requires detail::MapTask<F, Range, false>
+  auto imap_unordered(F&& f, Range&& range, const MapOptions& options = {}) {
+    return detail::make_stream<false, std::decay_t<F>>(client_, f, std::forward<Range>(range), options, false);
+  }
+  /// As `map`, with an Outcome<R> for every item, in order: the error of a task is its outcome and is not thrown.
+  /// @throws what iterating the range throws; CancelledError; std::invalid_argument for an option without sense
+  template <class F, std::ranges::input_range Range>
+  requires detail::MapTask<F, Range, false>
+  auto try_map(F&& f, Range&& range, const MapOptions& options = {}) { return submit_all(f, range, options).take(); }
+  /// As `try_map`, but returns at once: AsyncResult<std::vector<Outcome<R>>>.
+  template <class F, std::ranges::input_range Range>
+  requires detail::MapTask<F, Range, false>
+  auto try_map_async(F&& f, Range&& range, const MapOptions& options = {}) { return submit_all(f, range, options); }
+  /// `f(item)` for every item, and all these values reduced to one with `init`, whose type is that of the result:
+  /// `reduce(T, T) -> T`, or `reduce(T&, T)` that changes its first argument. It must be associative and commutative:
+  /// the values are reduced where they are computed, then over the ranks, in no certain order, so nothing but one value
+  /// a rank travels. `init` is used once. If a worker dies, tasks that it had done are done again by others, whatever
+  /// `retries` says: it is their value that was lost. Waits for all tasks, then throws the first error in input order.
+  ///
+  ///     const long sum = pool.map_reduce(heavy_computation, std::plus<>(), data, 0L);
+  ///
+  /// @throws as `map`; what `reduce` throws
+  template <class F, class Reduce, std::ranges::input_range Range, class Init>
+  requires detail::FoldTask<F, Reduce, Range, Init>
+  auto map_reduce(F&& f, Reduce&& reduce, Range&& range, Init&& init, const MapOptions& options = {}) {
+    return submit_fold(f, reduce, range, std::forward<Init>(init), options).take();
+  }
+  /// As `map_reduce`, but returns at once: AsyncResult<T>.
+  template <class F, class Reduce, std::ranges::input_range Range, class Init>
+  requires detail::FoldTask<F, Reduce, Range, Init>
+  auto map_reduce_async(F&& f, Reduce&& reduce, Range&& range, Init&& init, const MapOptions& options = {}) {
+    return submit_fold(f, reduce, range, std::forward<Init>(init), options);
+  }
   /// `f(args...)` in a worker; waits for it.
   template <class F, class... Args>
   requires detail::CallTask<F, Args...>
@@ -98,7 +146,18 @@ class Pool {
   requires detail::CallTask<F, Args...>
   auto apply_async(F&& f, Args&&... args) { return submit_one(f, std::forward<Args>(args)...); }
 
+  /// A constant for the tasks of this pool, and for any other process: see Shared. Encodes the value and waits for
+  /// nothing. The value lives as long as its handles, also after the pool. @throws PoolClosed, or the error of a failed
+  /// initializer; what a `serialize` of the user's throws; std::logic_error if a Connection is in it
+  template <class T>
+  requires Sendable<T> Shared<T> share(T value) {
+    check_open();
+    return Shared<T>::make(value);
+  }
+
   // What cannot be sent ends in a sentence of the compiler that says why.
+  template <class T>
+  requires(!Sendable<std::decay_t<T>>) void share(T&&) { detail::require_sendable<std::decay_t<T>>(); }
   template <class F, std::ranges::input_range Range>
   requires(!detail::MapTask<F, Range, false>) void map(F&&, Range&&, const MapOptions& = {}) {
     detail::require_task<std::decay_t<F>, detail::ItemOf<Range>, false>();
@@ -115,6 +174,32 @@ class Pool {
   requires(!detail::MapTask<F, Range, true>) void starmap_async(F&&, Range&&, const MapOptions& = {}) {
     detail::require_task<std::decay_t<F>, detail::ItemOf<Range>, true>();
   }
+  template <class F, std::ranges::input_range Range>
+  requires(!detail::MapTask<F, Range, false>) void imap(F&&, Range&&, const MapOptions& = {}) {
+    detail::require_task<std::decay_t<F>, detail::ItemOf<Range>, false>();
+  }
+  template <class F, std::ranges::input_range Range>
+  requires(!detail::MapTask<F, Range, false>) void imap_unordered(F&&, Range&&, const MapOptions& = {}) {
+    detail::require_task<std::decay_t<F>, detail::ItemOf<Range>, false>();
+  }
+  template <class F, std::ranges::input_range Range>
+  requires(!detail::MapTask<F, Range, false>) void try_map(F&&, Range&&, const MapOptions& = {}) {
+    detail::require_task<std::decay_t<F>, detail::ItemOf<Range>, false>();
+  }
+  template <class F, std::ranges::input_range Range>
+  requires(!detail::MapTask<F, Range, false>) void try_map_async(F&&, Range&&, const MapOptions& = {}) {
+    detail::require_task<std::decay_t<F>, detail::ItemOf<Range>, false>();
+  }
+  template <class F, class Reduce, std::ranges::input_range Range, class Init>
+  requires(!detail::FoldTask<F, Reduce, Range, Init>) void map_reduce(F&&, Reduce&&, Range&&, Init&&,
+                                                                      const MapOptions& = {}) {
+    detail::require_fold<std::decay_t<F>, detail::ItemOf<Range>, std::decay_t<Reduce>, detail::Stored<Init>>();
+  }
+  template <class F, class Reduce, std::ranges::input_range Range, class Init>
+  requires(!detail::FoldTask<F, Reduce, Range, Init>) void map_reduce_async(F&&, Reduce&&, Range&&, Init&&,
+                                                                            const MapOptions& = {}) {
+    detail::require_fold<std::decay_t<F>, detail::ItemOf<Range>, std::decay_t<Reduce>, detail::Stored<Init>>();
+  }
   template <class F, class... Args>
   requires(!detail::CallTask<F, Args...>) void apply(F&&, Args&&...) {
     detail::require_task<std::decay_t<F>, std::tuple<detail::Stored<Args>...>, true>();
@@ -126,49 +211,80 @@ class Pool {
 
   /// Number of workers that the pool keeps.
   int processes() const noexcept;
-  /// No more tasks; those submitted still run. Does not wait, can be repeated.
+  /// What the pool has done so far. Asks rank 0 and waits for its answer; any time, also after `join`: then the last
+  /// numbers.
+  Insights insights() const { return insights_until({}); }
+  /// As `insights`, but waits at most `limit`. @throws TimeoutError
+  template <class Rep, class Period>
+  Insights insights(std::chrono::duration<Rep, Period> limit) const {
+    return insights_until(detail::deadline_after(limit));
+  }
+  /// No more tasks; those submitted still run, and the input of an `imap` is drawn further. Does not wait, can be
+  /// repeated.
   void close();
   /// Stops all workers at once; every result that is outstanding throws CancelledError. Can be repeated.
   void terminate();
-  /// Waits until all workers have left. @throws std::logic_error before `close` or `terminate`
+  /// Waits until all workers have left. The input of an `imap` that has not come to its end is drawn to its end now if
+  /// its size is known, and cut off if not. @throws std::logic_error before `close` or `terminate`
   void join();
-  /// Waits at most `limit`; false if workers are left. @throws std::logic_error before `close` or `terminate`
+  /// As `join`, but waits at most `limit`; false if workers are left. @throws std::logic_error before `close` or
+  /// `terminate`
   template <class Rep, class Period>
   bool join_for(std::chrono::duration<Rep, Period> limit) {
     return join_until(detail::deadline_after(limit));
   }
 
  private:
+  void check_open() const;
+  Insights insights_until(detail::Deadline deadline) const;
   bool join_until(detail::JobState::Deadline deadline);
 
   template <bool unpack, class F, class Range>
   auto submit(F& f, Range& range, const MapOptions& options) {
+    using R = typename detail::PoolCall<std::decay_t<F>, detail::ItemOf<Range>, unpack>::Result;
+    return submit_into<unpack>(detail::make_many<R>(detail::expected_size(range)), f, range, options);
+  }
+
+  template <class F, class Range>
+  auto submit_all(F& f, Range& range, const MapOptions& options) {
+    using R = typename detail::PoolCall<std::decay_t<F>, detail::ItemOf<Range>, false>::Result;
+    std::shared_ptr<detail::ResultState<std::vector<Outcome<R>>>> result =
+        std::make_shared<detail::ManyOutcomes<R>>(detail::expected_size(range));
+    return submit_into<false>(std::move(result), f, range, options);
+  }
+
+  template <bool unpack, class T, class F, class Range>
+  AsyncResult<T> submit_into(std::shared_ptr<detail::ResultState<T>> result, F& f, Range& range,
+                             const MapOptions& options) {
     using Item = detail::ItemOf<Range>;
     using Call = detail::PoolCall<std::decay_t<F>, Item, unpack>;
-    using R = typename Call::Result;
     detail::JobShape shape = Call::shape();
-    shape.chunksize = detail::checked_chunksize(options.chunksize);
-    if (options.retries) shape.retries = detail::checked_retries(*options.retries);
-
-    std::size_t expected = 0;
-    if constexpr (std::ranges::sized_range<Range>) expected = static_cast<std::size_t>(std::ranges::size(range));
-    auto result = detail::make_many<R>(expected);
+    detail::set_options(shape, options);
     detail::JobWriter writer(client_, result, shape, Call::encode(f));
     writer.template add_all<Item>(range);
     writer.finish();
-    return AsyncResult<detail::many_t<R>>(std::move(result));
+    return AsyncResult<T>(std::move(result));
+  }
+
+  template <class F, class Reduce, class Range, class Init>
+  auto submit_fold(F& f, Reduce& reduce, Range& range, Init&& init, const MapOptions& options) {
+    using Item = detail::ItemOf<Range>;
+    using T = detail::Stored<Init>;
+    using Call = detail::FoldCall<std::decay_t<F>, Item, std::decay_t<Reduce>, T>;
+    detail::JobShape shape = Call::shape();
+    detail::set_options(shape, options);
+
+    std::shared_ptr<detail::ResultState<T>> result =
+        std::make_shared<detail::FoldResult<std::decay_t<Reduce>, T>>(reduce, T(std::forward<Init>(init)));
+    detail::JobWriter writer(client_, result, shape, Call::encode(f, reduce));
+    writer.template add_all<Item>(range);
+    writer.finish();
+    return AsyncResult<T>(std::move(result));
   }
 
   template <class F, class... Args>
   auto submit_one(F& f, Args&&... args) {
-    using Item = std::tuple<detail::Stored<Args>...>;
-    using Call = detail::PoolCall<std::decay_t<F>, Item, true>;
-    using R = typename Call::Result;
-    auto result = detail::make_one<R>();
-    detail::JobWriter writer(client_, result, Call::shape(), Call::encode(f));
-    writer.add(Item(std::forward<Args>(args)...));
-    writer.finish();
-    return AsyncResult<R>(std::move(result));
+    return AsyncResult(detail::submit_call<false>(client_, {}, f, std::forward<Args>(args)...));
   }
 
   std::shared_ptr<detail::PoolClient> client_;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <rankpool/array.hpp>
+#include <rankpool/as_completed.hpp>
 #include <rankpool/async_result.hpp>
 #include <rankpool/barrier.hpp>
 #include <rankpool/callable.hpp>
@@ -9,13 +10,22 @@
 #include <rankpool/connection.hpp>
 #include <rankpool/errors.hpp>
 #include <rankpool/event.hpp>
+#include <rankpool/executor.hpp>
+#include <rankpool/future.hpp>
+#include <rankpool/insights.hpp>
 #include <rankpool/lock.hpp>
 #include <rankpool/manager.hpp>
+#include <rankpool/outcome.hpp>
 #include <rankpool/pool.hpp>
 #include <rankpool/process.hpp>
 #include <rankpool/queue.hpp>
 #include <rankpool/register_exception.hpp>
+#include <rankpool/result_iterator.hpp>
 #include <rankpool/run.hpp>
 #include <rankpool/semaphore.hpp>
+#include <rankpool/shared.hpp>
+#include <rankpool/task_options.hpp>
+#include <rankpool/this_task.hpp>
 #include <rankpool/value.hpp>
+#include <rankpool/wait.hpp>
 #include <rankpool/wait_ready.hpp>

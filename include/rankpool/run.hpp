@@ -2,6 +2,7 @@
 #pragma once
 
 #include <concepts>
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
@@ -15,12 +16,13 @@ namespace rankpool {
 
 /// What can be set for a program in its source; the environment variable named beside a field wins over it.
 struct RunOptions {
-  std::optional<int> slots;         ///< pool workers per rank: RANKPOOL_SLOTS
-  std::optional<int> master_slots;  ///< pool workers on rank 0 of several: RANKPOOL_MASTER_SLOTS
+  std::optional<int> slots = {};         ///< pool workers per rank: RANKPOOL_SLOTS
+  std::optional<int> master_slots = {};  ///< pool workers on rank 0 of several: RANKPOOL_MASTER_SLOTS
   /// How locks, semaphores, values and arrays are reached: RANKPOOL_WINDOW. "auto": shared memory if all ranks are on
   /// one host, else MPI's one-sided operations if they work, else messages to their home. "one_sided" and "messages":
   /// that way, also where memory could be shared (without other ranks "one_sided" is "auto").
   std::optional<std::string> window = {};
+  std::optional<std::uint64_t> seed = {};  ///< of what task_rng() gives; 0 if not set: RANKPOOL_SEED
 };
 
 namespace detail {

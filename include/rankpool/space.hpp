@@ -19,6 +19,13 @@ class Space : public detail::Container {
  public:
   static constexpr detail::ObjectType type = detail::ObjectType::space;
 
+  /// The same space by a handle whose calls wait at most `limit` while another process updates it. @throws TimeoutError
+  /// from those calls, if that lasts longer: they have changed nothing
+  template <class Rep, class Period>
+  Space within(std::chrono::duration<Rep, Period> limit) const {
+    return limited(*this, limit);
+  }
+
   /// A string literal is kept as a std::string. The type may differ from that of the value before.
   template <class T>
   void set(std::string_view name, const T& value) {

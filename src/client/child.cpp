@@ -17,6 +17,8 @@
 #include "client/process_child.hpp"
 #include "client/remote_object.hpp"
 #include "wire/messages.hpp"
+#include "wire/reduce.hpp"
+#include "worker/running_task.hpp"
 #include "worker/task_runner.hpp"
 
 namespace rankpool::client {
@@ -52,17 +54,27 @@ class Worker {
       std::span<const std::byte> body = errand.body;
       const auto rest = [&] { return errand.slice ? errand.slice.bytes() : body; };
       switch (errand.head.kind) {
-        case Kind::child_job:
-          wire::take<wire::RankJob>(body);
-          runner_->learn(errand.head.token, rest());
+        case Kind::child_job: {
+          const auto about = wire::take<wire::RankJob>(body);
+          runner_->learn(errand.head.token, about, rest());
           break;
+        }
         case Kind::child_run: {
           const auto run = wire::take<wire::RunItems>(body);
           runner_->run(errand.head.token, run, rest());
           break;
         }
+        case Kind::child_flush:
+          runner_->flush(errand.head.token, wire::take<wire::ChildFlush>(body).keep != 0);
+          break;
+        case Kind::child_merge:
+          runner_->merge(errand.head.token, rest());
+          break;
         case Kind::child_job_end:
           runner_->forget(errand.head.token);
+          break;
+        case Kind::child_recalled:
+          client_->link().tasks().passed_recall();
           break;
         case Kind::child_stop:
           return 0;
@@ -108,6 +120,7 @@ class Worker {
   bool begin(const wire::ChildStart& start, std::span<const std::byte> initializer) {
     runner_ = std::make_unique<worker::TaskRunner>(client_->link(), start.rank, start.host,
                                                    [this](const auto& cargo) { before_end(cargo); });
+    worker::RunningTask::here().open(client_->link().tasks(), start.seed);
     if (start.memory_limit != 0) {
       const rlimit limit{start.memory_limit, start.memory_limit};
       ::setrlimit(RLIMIT_DATA, &limit);

@@ -146,10 +146,14 @@ void Connection::move_to(detail::Buffer& out) const {
   detail::encode_handle(out, end);
 }
 
-detail::OutgoingMessage Connection::begin_message(const std::type_info* type) const {
+detail::OutgoingMessage Connection::begin_message(const std::type_info* type, detail::Deadline deadline) const {
   detail::OutgoingMessage message;
   message.end = end(type != nullptr ? "send" : "send_bytes", false);
   message.end->check_peer();
+  message.may_wait = !deadline;
+  if (deadline && !message.end->wait_for_room(deadline))
+    throw TimeoutError(message.end->name() +
+                       ": too much of what was sent is still unread after the time given; nothing was sent");
   message.bytes.set_decoded_once();
   if (type != nullptr) {
     message.type = shipping::hash_of(*type) | 1;  // never that of bytes
@@ -169,7 +173,7 @@ void Connection::finish_message(detail::OutgoingMessage& message) {
       throw std::logic_error(end.name() + ": the other end of a pipe was sent through it: nobody could receive it");
   message.end->send(
       {.count = 0, .type = message.type, .name_bytes = static_cast<std::uint32_t>(message.name_bytes), .objects = 0},
-      message.bytes);
+      message.bytes, message.may_wait);
 }
 
 detail::IncomingMessage Connection::receive(const std::type_info& type, detail::Deadline deadline) {
@@ -202,8 +206,8 @@ detail::IncomingMessage Connection::receive_bytes(const char* what, std::size_t 
   return detail::opened(std::move(*message));
 }
 
-void Connection::send_bytes(std::span<const std::byte> bytes) {
-  detail::OutgoingMessage message = begin_message(nullptr);
+void Connection::send_bytes_until(std::span<const std::byte> bytes, detail::Deadline deadline) {
+  detail::OutgoingMessage message = begin_message(nullptr, deadline);
   message.bytes.append(bytes.data(), bytes.size());
   finish_message(message);
 }

@@ -22,9 +22,16 @@ std::string elements(std::size_t count) { return std::to_string(count) + (count 
 ObjectPtr make_container(ObjectType type) { return client::make_object(type); }
 
 ContainerAnswer Container::ask(ContainerOp operation, Buffer request) const {
+  return ask_until(limit_ ? deadline_after(*limit_) : Deadline{}, operation, std::move(request));
+}
+
+ContainerAnswer Container::ask_until(Deadline deadline, ContainerOp operation, Buffer request) const {
   client::RemoteObject::announce(request.cargo());
-  const auto reply = std::make_shared<const client::Reply>(
-      object()->ask(static_cast<std::uint32_t>(operation), {}, request.empty() ? nullptr : &request));
+  auto answered =
+      object()->ask_until(deadline, static_cast<std::uint32_t>(operation), {}, request.empty() ? nullptr : &request);
+  if (!answered)
+    throw TimeoutError(name() + ": an update() of another process did not end in the time given; nothing was changed");
+  const auto reply = std::make_shared<const client::Reply>(std::move(*answered));
   ContainerAnswer answer{.keeper = reply, .found = reply->status == wire::Status::ok, .bytes = reply->bytes()};
   if (!answer.found && operation == ContainerOp::contains) return answer;
   if (!answer.found || operation == ContainerOp::size) answer.size = wire::take<ContainerSize>(answer.bytes).size;

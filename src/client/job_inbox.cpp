@@ -2,6 +2,8 @@
 
 #include <sys/wait.h>
 
+#include <chrono>
+#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -12,6 +14,10 @@
 #include "wire/messages.hpp"
 
 namespace rankpool::detail {
+
+TimeoutError not_ended(std::string_view call) {
+  return TimeoutError(std::string(call) + ": the job has not ended in the time given; the call can be repeated");
+}
 
 JobState::JobState() : shared_(std::make_unique<Shared>()) {}
 JobState::~JobState() = default;
@@ -35,31 +41,20 @@ bool JobState::successful() const {
   return shared_->error == nullptr;
 }
 
-void JobState::finish(Deadline deadline) const {
-  if (!wait_until(deadline))
-    throw TimeoutError("AsyncResult::get: the job has not ended in the time given; get can be called again");
-  std::unique_lock lock(shared_->mutex);
-  if (const std::exception_ptr error = shared_->error) {
-    lock.unlock();
-    std::rethrow_exception(error);
-  }
+void JobState::finish(Deadline deadline, std::string_view call) const {
+  if (!wait_until(deadline)) throw not_ended(call);
+  if (shared_->error) std::rethrow_exception(shared_->error);
 }
 
 void JobState::on_done(std::function<void()> callback) {
   const auto client = client::Client::get();
-  {
-    const std::lock_guard lock(shared_->mutex);
-    if (!ended()) {
-      shared_->callbacks.push_back(std::move(callback));
-      callback = nullptr;
-    }
-  }
-  if (callback) {
-    client->call_back(std::move(callback));
-  } else {
-    client->need_callback_thread();
-  }
+  const std::lock_guard lock(shared_->mutex);
+  if (ended()) return client->call_back(std::move(callback));
+  shared_->callbacks.push_back(std::move(callback));
+  client->need_callback_thread();
 }
+
+void JobState::store(std::uint64_t, std::uint64_t, Reader&) {}
 
 void JobState::decoding_failed(std::uint64_t task) {
   std::string why = "it threw something that is no std::exception";
@@ -69,19 +64,19 @@ void JobState::decoding_failed(std::uint64_t task) {
     why = error.what();
   } catch (...) {
   }
-  JobInbox::task_failed(*this, task,
-                        std::make_exception_ptr(SerializationError("the result of task " + std::to_string(task) +
-                                                                   " came back but could not be decoded: " + why)));
+  failed(task, std::make_exception_ptr(SerializationError("the result of task " +
+                                                          std::to_string(shared_->first_index + task) +
+                                                          " came back but could not be decoded: " + why)));
 }
 
-void JobInbox::task_failed(JobState& state, std::uint64_t task, std::exception_ptr error) {
-  const std::lock_guard lock(state.shared_->mutex);
-  if (state.shared_->error && state.shared_->error_task <= task) return;
-  state.shared_->error = std::move(error);
-  state.shared_->error_task = task;
+void JobState::failed(std::uint64_t task, std::exception_ptr error) {
+  const std::lock_guard lock(shared_->mutex);
+  if (ended() || (shared_->error && shared_->error_task <= task)) return;
+  shared_->error = std::move(error);
+  shared_->error_task = task;
 }
 
-std::pair<std::uint64_t, std::exception_ptr> take_error(const link::Incoming& in) {
+std::pair<std::uint64_t, std::exception_ptr> take_error(const link::Incoming& in, std::uint64_t first_index) {
   std::span<const std::byte> body = in.body;
   const auto error = wire::take<wire::TaskError>(body);
   Reader record(in.slice ? in.slice.bytes() : body);
@@ -89,9 +84,23 @@ std::pair<std::uint64_t, std::exception_ptr> take_error(const link::Incoming& in
   where.rank = error.rank;
   where.host = wire::text_of(error.host);
   where.pid = error.pid;
-  if (error.task != wire::no_task) where.task_index = error.task;
+  if (error.task != wire::no_task) where.task_index = first_index + error.task;
   return {error.task, wire::to_exception(wire::ErrorRecord::decode(record), std::move(where))};
 }
+
+namespace {
+
+/// What is said of a task that was stopped by its time limit.
+std::string late(const wire::TaskLost& lost, std::uint64_t index) {
+  std::ostringstream text;
+  text << "task " << index << " was stopped: it ran longer than its limit of "
+       << std::chrono::duration<double>(std::chrono::nanoseconds(lost.timed_out)).count() << " s (rank " << lost.rank
+       << ", host " << wire::text_of(lost.host) << ", process " << lost.pid << "; " << lost.attempts
+       << (lost.attempts == 1 ? " attempt" : " attempts") << "); raise task_timeout or give it less to do";
+  return text.str();
+}
+
+}  // namespace
 
 void JobInbox::on_frame(link::Incoming& in) {
   std::span<const std::byte> body = in.body;
@@ -99,27 +108,21 @@ void JobInbox::on_frame(link::Incoming& in) {
     case wire::Kind::job_results: {
       const auto run = wire::take<wire::RunDone>(body);
       Reader results(in.slice ? in.slice.bytes() : body);
+      state_->measured(run.count, run.work);
       state_->store(run.first, run.count, results);
       break;
     }
     case wire::Kind::job_error: {
-      const auto [task, error] = take_error(in);
-      task_failed(*state_, task, error);
+      const auto [task, error] = take_error(in, state_->shared_->first_index);
+      state_->failed(task, error);
       break;
     }
-    case wire::Kind::job_lost: {
-      const auto lost = wire::take<wire::TaskLost>(body);
-      WorkerLost::Data data;
-      if (WIFSIGNALED(lost.wait_status)) data.signal = WTERMSIG(lost.wait_status);
-      if (WIFEXITED(lost.wait_status)) data.exit_code = WEXITSTATUS(lost.wait_status);
-      data.rank = lost.rank;
-      data.host = wire::text_of(lost.host);
-      data.pid = lost.pid;
-      data.attempts = lost.attempts;
-      data.task_index = lost.task;
-      task_failed(*state_, lost.task, std::make_exception_ptr(WorkerLost(std::move(data))));
+    case wire::Kind::job_lost:
+      lost(body);
       break;
-    }
+    case wire::Kind::job_standing:
+      standing(in.head.flags);
+      break;
     case wire::Kind::job_done:
       end();
       break;
@@ -128,24 +131,32 @@ void JobInbox::on_frame(link::Incoming& in) {
   }
 }
 
-void JobInbox::fail(std::exception_ptr error) {
-  if (state_->ended()) return;
-  task_failed(*state_, 0, std::move(error));
-  end();
+void JobInbox::lost(std::span<const std::byte> body) {
+  const auto lost = wire::take<wire::TaskLost>(body);
+  const std::uint64_t index = state_->shared_->first_index + lost.task;
+  if (lost.timed_out != 0) return state_->failed(lost.task, std::make_exception_ptr(TaskTimeout(late(lost, index))));
+  WorkerLost::Data data;
+  if (WIFSIGNALED(lost.wait_status)) data.signal = WTERMSIG(lost.wait_status);
+  if (WIFEXITED(lost.wait_status)) data.exit_code = WEXITSTATUS(lost.wait_status);
+  data.rank = lost.rank;
+  data.host = wire::text_of(lost.host);
+  data.pid = lost.pid;
+  data.attempts = lost.attempts;
+  if (lost.task != wire::no_task) data.task_index = index;
+  state_->failed(lost.task, std::make_exception_ptr(WorkerLost(std::move(data))));
 }
 
-void JobInbox::end() {
-  std::vector<std::function<void()>> callbacks;
-  {
-    const std::lock_guard lock(state_->shared_->mutex);
-    if (state_->shared_->done.exchange(true, std::memory_order_acq_rel)) return;
-    callbacks.swap(state_->shared_->callbacks);
+void JobInbox::standing(std::uint32_t standing) {
+  const auto answer = static_cast<wire::Standing>(standing);
+  if (answer == wire::Standing::cancelled) {
+    end(std::make_exception_ptr(CancelledError("the task was cancelled before it began")), true);
+  } else if (asker_) {
+    asker_->answer(answer == wire::Standing::running);
   }
-  if (!callbacks.empty()) {
-    const auto client = client::Client::get();
-    for (auto& callback : callbacks) client->call_back(std::move(callback));
-  }
-  forget_();
+}
+
+void JobInbox::end(std::exception_ptr error, bool cancelled) {
+  if (state_->end(std::move(error), cancelled)) forget_();
 }
 
 }  // namespace rankpool::detail

@@ -3,27 +3,37 @@
 #include <unistd.h>
 
 #include <charconv>
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <limits>
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <type_traits>
 
 #include "worker/cores.hpp"
 
 namespace rankpool::client {
 namespace {
 
-std::optional<int> number_from(const char* name, std::optional<int> fallback, int least) {
+/// The variable as a number; none if it is not set.
+template <class Number>
+std::optional<Number> number_from(const char* name) {
+  const char* const text = std::getenv(name);
+  if (text == nullptr || *text == '\0') return std::nullopt;
+  Number number = 0;
+  const char* const end = text + std::strlen(text);
+  const auto [stop, error] = std::from_chars(text, end, number);
+  if (error == std::errc() && stop == end) return number;
+  throw std::invalid_argument(
+      std::string(name) + "=" + text + " is not a number" +
+      (std::is_unsigned_v<Number> ? " from 0 to " + std::to_string(std::numeric_limits<Number>::max()) : ""));
+}
+
+std::optional<int> slots_from(const char* name, std::optional<int> fallback, int least) {
   std::optional<int> value = fallback;
-  if (const char* const text = std::getenv(name); text != nullptr && *text != '\0') {
-    int number = 0;
-    const char* const end = text + std::strlen(text);
-    const auto [stop, error] = std::from_chars(text, end, number);
-    if (error != std::errc() || stop != end)
-      throw std::invalid_argument(std::string(name) + "=" + text + " is not a number");
-    value = number;
-  }
+  if (const auto number = number_from<int>(name)) value = number;
   if (value && *value < least)
     throw std::invalid_argument(std::string(name) + " is " + std::to_string(*value) + "; it must be at least " +
                                 std::to_string(least));
@@ -60,11 +70,12 @@ engine::StartOptions read_launch(const RunOptions& options) {
   const char* const size = by_mpirun() ? std::getenv("OMPI_COMM_WORLD_SIZE") : tasks;
   start.launched = rank != nullptr && (size == nullptr || std::atoi(size) != 1);  // a single rank needs no MPI either
 
-  start.slots = number_from("RANKPOOL_SLOTS", options.slots, start.launched ? 0 : 1);
+  start.slots = slots_from("RANKPOOL_SLOTS", options.slots, start.launched ? 0 : 1);
   if (start.launched && !is_worker_rank()) {
-    if (const auto master = number_from("RANKPOOL_MASTER_SLOTS", options.master_slots, 0)) start.slots = master;
+    if (const auto master = slots_from("RANKPOOL_MASTER_SLOTS", options.master_slots, 0)) start.slots = master;
   }
   start.window = window_choice(options.window);
+  start.seed = number_from<std::uint64_t>("RANKPOOL_SEED").value_or(options.seed.value_or(0));
   start.cores = worker::granted_cores(affinity_holder());
   return start;
 }

@@ -6,6 +6,7 @@
 #include "client/pipe_end.hpp"
 #include "client/queue.hpp"
 #include "client/semaphore.hpp"
+#include "client/shared.hpp"
 #include "client/words.hpp"
 
 namespace rankpool::client {
@@ -27,6 +28,8 @@ std::shared_ptr<RemoteObject> new_remote_object(std::shared_ptr<Client> client, 
     case ObjectType::value:
     case ObjectType::array:
       return std::make_shared<WordsObject>(std::move(client), type, id, saved);
+    case ObjectType::shared:
+      return std::make_shared<SharedObject>(std::move(client), id);
     default:  // all that is to know of it is known at its home
       return std::make_shared<RemoteObject>(std::move(client), type, id);
   }
@@ -60,6 +63,8 @@ const char* type_name(ObjectType type) noexcept {
       return "list";
     case ObjectType::space:
       return "space";
+    case ObjectType::shared:
+      return "Shared";
     case ObjectType::none:
       break;
   }

@@ -112,18 +112,35 @@ void PipeEnd::check_peer() {
   if (peer_closed_) throw_broken();
 }
 
-void PipeEnd::send(wire::PipeMessage head, detail::Buffer& message) {
+bool PipeEnd::must_ask(std::uint64_t bytes) const noexcept { return !asked_ || sent_bytes_ + bytes > unasked_bytes; }
+
+bool PipeEnd::wait_for_room(Deadline deadline) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!must_ask(0)) return true;
+  }
+  const auto answer = ask_until(deadline, code(PipeOp::room));
+  if (!answer) return false;
+  if (answer->status == wire::Status::closed) throw_broken();
+  const std::lock_guard lock(mutex_);
+  asked_ = true;
+  sent_bytes_ = 0;
+  return true;
+}
+
+void PipeEnd::send(wire::PipeMessage head, detail::Buffer& message, bool wait) {
   const auto cargo = message.take_cargo();
   for (const wire::Pin& pin : pins_of(cargo)) message.append(&pin, sizeof pin);
   head.objects = static_cast<std::uint32_t>(cargo.size());
   bool question = false;
   {
     const std::lock_guard lock(mutex_);
-    sent_bytes_ += message.size();
-    question = !asked_ || sent_bytes_ > unasked_bytes;
+    question = wait && must_ask(message.size());
     if (question) {
       asked_ = true;
       sent_bytes_ = 0;
+    } else {
+      sent_bytes_ += message.size();
     }
     // an end that has just been sent over itself belongs to whoever receives it
     head.count = state_ == State::owned ? report_consumed().count : 0;

@@ -53,8 +53,10 @@ class PipeEnd final : public RemoteObject {
 
   /// @throws BrokenPipe if the other end is known to be closed
   void check_peer();
-  /// Sends a message; waits while too much of what was sent before is unread. @throws BrokenPipe
-  void send(wire::PipeMessage head, detail::Buffer& message);
+  /// Waits until a message can be sent without waiting. False if the deadline passed first. @throws BrokenPipe
+  bool wait_for_room(Deadline deadline);
+  /// Sends a message; `wait`: while too much of what was sent before is unread. @throws BrokenPipe
+  void send(wire::PipeMessage head, detail::Buffer& message, bool wait);
   /// Takes the next message out if `check` does not throw; waits for it until the deadline. None if it did not come.
   /// @throws EndOfStream, Closed, what `check` throws
   std::optional<Message> take(Deadline deadline, const std::function<void(const Message&)>& check);
@@ -76,6 +78,8 @@ class PipeEnd final : public RemoteObject {
   wire::PipeConsumed report_consumed() noexcept;
   [[noreturn]] void throw_not_owned() const;
   [[noreturn]] void throw_broken() const;
+  /// Must the home be asked before this is sent, too? To be called with the lock held.
+  bool must_ask(std::uint64_t bytes) const noexcept;
 
   Nature nature_;
   std::atomic<bool> ready_{false};

@@ -5,6 +5,9 @@
 #include <stdexcept>
 #include <string>
 #include <utility>
+#include <vector>
+
+#include <rankpool/task_options.hpp>
 
 #include "wire/messages.hpp"
 
@@ -20,10 +23,18 @@ constexpr std::size_t largest_block_bytes = 8 * 1024 * 1024;
 
 }  // namespace
 
-std::uint64_t checked_chunksize(std::size_t chunksize) {
-  if (chunksize > static_cast<std::size_t>(std::numeric_limits<std::int64_t>::max()))
+void set_options(JobShape& shape, const MapOptions& options) {
+  constexpr auto most = static_cast<std::size_t>(std::numeric_limits<std::int64_t>::max());
+  if (options.chunksize > most)
     throw std::invalid_argument("MapOptions::chunksize is negative; it must be at least 1, or 0 for automatic chunks");
-  return chunksize;
+  if (options.buffersize > most)
+    throw std::invalid_argument(
+        "MapOptions::buffersize is negative; it must be at least 1, or 0 for 2 chunks a worker");
+  if (options.task_timeout.count() < 0)
+    throw std::invalid_argument("MapOptions::task_timeout is negative; it must be a duration, or 0 for no limit");
+  shape.chunksize = options.chunksize;
+  shape.time_limit = static_cast<std::uint64_t>(options.task_timeout.count());
+  if (options.retries) shape.retries = checked_retries(*options.retries);
 }
 
 int checked_retries(int retries) {
@@ -33,18 +44,27 @@ int checked_retries(int retries) {
   return retries;
 }
 
-PoolClient::PoolClient(std::shared_ptr<client::Client> client)
-    : client_(std::move(client)), token_(client_->new_token()) {}
+void set_options(JobShape& shape, const TaskOptions& options) {
+  if (options.timeout.count() < 0)
+    throw std::invalid_argument("TaskOptions::timeout is negative; it must be a duration, or 0 for no limit");
+  shape.priority = options.priority;
+  shape.time_limit = static_cast<std::uint64_t>(options.timeout.count());
+  if (options.retries) shape.retries = checked_retries(*options.retries);
+}
 
-std::shared_ptr<PoolClient> PoolClient::open(const PoolOptions& options) {
+PoolClient::PoolClient(std::shared_ptr<client::Client> client, const PoolWords& words)
+    : client_(std::move(client)), words_(words), token_(client_->new_token()) {}
+
+std::shared_ptr<PoolClient> PoolClient::open(const PoolOptions& options, const PoolWords& words) {
   if (options.processes && *options.processes < 1)
     throw std::invalid_argument("Pool: processes is " + std::to_string(*options.processes) +
                                 "; it must be at least 1 (leave it out to use every slot of the job)");
   if (options.max_tasks_per_child && *options.max_tasks_per_child < 1)
-    throw std::invalid_argument("Pool: max_tasks_per_child is " + std::to_string(*options.max_tasks_per_child) +
+    throw std::invalid_argument(std::string(words.type) + ": max_tasks_per_child is " +
+                                std::to_string(*options.max_tasks_per_child) +
                                 "; it must be at least 1 (leave it out to keep the workers)");
   const auto client = client::Client::get();
-  auto pool = std::make_shared<PoolClient>(client);
+  auto pool = std::make_shared<PoolClient>(client, words);
   pool->processes_ = options.processes.value_or(client->identity().slots);
   pool->retries_ = checked_retries(options.retries);
   const wire::PoolOpen open{.owner = client->who(),
@@ -61,26 +81,47 @@ std::shared_ptr<PoolClient> PoolClient::open(const PoolOptions& options) {
 }
 
 std::uint64_t PoolClient::open_job(std::shared_ptr<JobState> state, const JobShape& shape, Buffer callable) {
+  client::Client::get();  // throws if rankpool has stopped: nobody would hear of the job
   const std::uint64_t token = client_->new_token();
-  auto inbox = std::make_shared<JobInbox>(std::move(state), [weak = weak_from_this(), token] {
+  auto asker = shape.is_call ? std::make_shared<TaskAsker>(token) : nullptr;
+  auto inbox = std::make_shared<JobInbox>(state, asker, [weak = weak_from_this(), token] {
     if (const auto pool = weak.lock()) pool->forget(token);
   });
   inbox->keep(callable.take_cargo());
-  const wire::JobOpen open{.pool = token_,
-                           .chunksize = shape.chunksize,
-                           .retries = shape.retries < 0 ? retries_ : shape.retries,
-                           .item_bytes = shape.item_bytes};
-  {
-    const std::lock_guard lock(mutex_);
-    if (life_ == Life::failed) std::rethrow_exception(failure_);
-    if (life_ != Life::open)
-      throw PoolClosed(std::string("the pool was ") + (life_ == Life::closed ? "closed" : "terminated") +
-                       " and takes no more tasks: submit before close(), or make another Pool");
-    jobs_.emplace(token, inbox);
-  }
+  wire::JobOpen open{.pool = token_,
+                     .chunksize = shape.chunksize,
+                     .first_index = shape.first_index,
+                     .time_limit = shape.time_limit,
+                     .retries = shape.retries < 0 ? retries_ : shape.retries,
+                     .priority = shape.priority,
+                     .item_bytes = shape.item_bytes,
+                     .fold = shape.fold};
+  client_->settle(0);
+  // The scheduler must hear of the job before it hears of anything that another thread does with the pool then.
+  const std::lock_guard lock(mutex_);
+  require_open();
+  if (shape.is_call) open.first_index = next_call_++;
+  inbox->set_first_index(open.first_index);
+  state->set_origin(std::move(asker));
+  jobs_.emplace(token, inbox);
   client_->add(token, std::move(inbox));
-  client_->send(Kind::job_open, token, wire::bytes_of(open), &callable, false);
+  const auto awaited = shape.each_awaited ? wire::Awaited::each : wire::Awaited::whole;
+  client_->send({.to = {0, 0}, .token = token, .kind = Kind::job_open, .flags = static_cast<std::uint32_t>(awaited)},
+                wire::bytes_of(open), &callable, false);
   return token;
+}
+
+void PoolClient::require_open() const {
+  if (life_ == Life::failed) std::rethrow_exception(failure_);
+  if (life_ != Life::open)
+    throw PoolClosed(std::string("the ") + words_.what + " was " +
+                     (life_ == Life::closed ? words_.closed : "terminated") +
+                     " and takes no more tasks: submit before " + words_.close + ", or make another " + words_.type);
+}
+
+void PoolClient::check_open() {
+  const std::lock_guard lock(mutex_);
+  require_open();
 }
 
 void PoolClient::send_items(std::uint64_t job, std::uint64_t count, Buffer& items) {
@@ -112,15 +153,47 @@ void PoolClient::close() {
   client_->send(Kind::pool_close, token_);
 }
 
-void PoolClient::terminate() {
+void PoolClient::terminate(int signal) {
   {
     const std::lock_guard lock(mutex_);
     left_by_user_ = true;
-    if (life_ == Life::terminated) return;
-    if (life_ != Life::failed) client_->send(Kind::pool_terminate, token_);
+    const bool kill = signal != SIGTERM;
+    if (life_ == Life::terminated && (killed_ || !kill)) return;
+    if (!ended_ && life_ != Life::failed)
+      client_->send(
+          {.to = {0, 0}, .token = token_, .kind = Kind::pool_terminate, .flags = static_cast<std::uint32_t>(signal)},
+          {});
     life_ = Life::terminated;
+    killed_ = kill;
   }
-  fail_jobs(std::make_exception_ptr(CancelledError("the pool was terminated before the task had ended")));
+  end_jobs(std::make_exception_ptr(
+               CancelledError(std::string("the ") + words_.what + " was terminated before the task had ended")),
+           true);
+}
+
+void PoolClient::cancel_calls(JobState::Deadline deadline) {
+  struct Question {
+    std::shared_ptr<JobInbox> job;
+    std::uint64_t number;
+  };
+  std::vector<Question> questions;
+  std::vector<std::weak_ptr<StreamState>> streams;
+  {
+    const std::lock_guard lock(mutex_);
+    streams.swap(streams_);
+    for (const auto& [token, job] : jobs_)
+      if (job->asker()) questions.push_back({job, 0});
+  }
+  for (Question& question : questions) question.number = question.job->asker()->ask(*client_, wire::Ask::cancel, false);
+  client_->link().ring();
+  for (const auto& weak : streams)
+    if (const auto stream = weak.lock()) stream->cancel();
+  auto open = questions.cbegin();
+  const auto all_answered = [&] {
+    while (open != questions.cend() && (open->job->ended() || open->job->asker()->answered(open->number))) ++open;
+    return open == questions.cend();
+  };
+  client_->link().wait(all_answered, deadline);
 }
 
 bool PoolClient::join(JobState::Deadline deadline) {
@@ -129,21 +202,55 @@ bool PoolClient::join(JobState::Deadline deadline) {
     if (!left_by_user_)
       throw std::logic_error("Pool::join: the pool is still running; call close() or terminate() first");
   }
+  finish_streams();
   return client_->link().wait([this] { return ended_.load(); }, deadline);
 }
 
-void PoolClient::fail_jobs(const std::exception_ptr& error) {
+void PoolClient::add_stream(std::weak_ptr<StreamState> stream) {
+  const std::lock_guard lock(mutex_);
+  std::erase_if(streams_, [](const auto& old) { return old.expired(); });
+  streams_.push_back(std::move(stream));
+}
+
+void PoolClient::finish_streams() {
+  std::vector<std::weak_ptr<StreamState>> streams;
+  {
+    const std::lock_guard lock(mutex_);
+    streams.swap(streams_);
+  }
+  for (const auto& weak : streams)
+    if (const auto stream = weak.lock()) stream->finish_input();
+}
+
+void PoolClient::end_jobs(const std::exception_ptr& error, bool cancelled) {
   std::vector<std::shared_ptr<JobInbox>> open;
   {
     const std::lock_guard lock(mutex_);
     for (const auto& [token, job] : jobs_) open.push_back(job);
   }
-  for (const auto& job : open) job->fail(error);
+  for (const auto& job : open) job->end(error, cancelled);
   client_->link().wake();
+}
+
+void PoolClient::leave(bool unwinding) noexcept {
+  try {
+    if (unwinding) {
+      terminate();
+    } else {
+      close();
+    }
+    join({});
+  } catch (...) {
+    // the engine is gone, and the workers with it
+  }
 }
 
 void PoolClient::on_frame(link::Incoming& in) {
   if (in.head.kind == Kind::pool_ended) {
+    {
+      const std::lock_guard lock(mutex_);
+      last_insights_ = read_insights(in);
+    }
     ended_ = true;
     client_->remove(token_);
     return;
@@ -156,7 +263,7 @@ void PoolClient::on_frame(link::Incoming& in) {
     life_ = Life::failed;
     failure_ = error;
   }
-  fail_jobs(error);
+  end_jobs(error, false);
 }
 
 JobWriter::JobWriter(std::shared_ptr<PoolClient> pool, std::shared_ptr<JobState> state, const JobShape& shape,
@@ -196,22 +303,14 @@ void JobWriter::finish() {
 
 namespace rankpool {
 
-Pool::Pool(const PoolOptions& options) : client_(detail::PoolClient::open(options)) {}
+Pool::Pool(const PoolOptions& options)
+    : client_(detail::PoolClient::open(options, {"pool", "closed", "close()", "Pool"})) {}
 
-Pool::~Pool() {
-  try {
-    if (std::uncaught_exceptions() > exceptions_) {
-      client_->terminate();
-    } else {
-      client_->close();
-    }
-    client_->join({});
-  } catch (...) {
-    // the engine is gone, and the workers with it
-  }
-}
+Pool::~Pool() { client_->leave(std::uncaught_exceptions() > exceptions_); }
 
 int Pool::processes() const noexcept { return client_->processes(); }
+Insights Pool::insights_until(detail::Deadline deadline) const { return client_->insights(deadline); }
+void Pool::check_open() const { client_->check_open(); }
 void Pool::close() { client_->close(); }
 void Pool::terminate() { client_->terminate(); }
 void Pool::join() { client_->join({}); }

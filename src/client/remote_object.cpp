@@ -156,7 +156,8 @@ std::optional<Reply> RemoteObject::ask_by(Kind kind, Deadline deadline, std::uin
     if (kind == Kind::object_request) {
       send(Kind::object_withdraw, wire::bytes_of(back));
     } else {
-      send(Kind::window_withdraw, wire::bytes_of(back), fixed);
+      const Kind withdraw = kind == Kind::shared_get ? Kind::shared_withdraw : Kind::window_withdraw;
+      send(withdraw, wire::bytes_of(back), fixed);
     }
     client_->link().wait(done, {});  // that it was taken back, or the answer that was faster
   }
@@ -183,12 +184,12 @@ void RemoteObject::tell(std::uint32_t operation, std::span<const std::byte> fixe
   client_->unsettle(id_.rank);
 }
 
-void RemoteObject::post(std::uint32_t operation, std::span<const std::byte> fixed) {
+void RemoteObject::post(std::uint32_t operation, std::span<const std::byte> fixed, detail::Buffer* payload) {
   const wire::ObjectRequest request{.request = 0, .operation = operation, .thread = this_thread()};
   std::vector<std::byte> body(sizeof request + fixed.size());
   std::memcpy(body.data(), &request, sizeof request);
   if (!fixed.empty()) std::memcpy(body.data() + sizeof request, fixed.data(), fixed.size());
-  client_->send({.to = {id_.rank, 0}, .token = id_.number, .kind = Kind::object_request}, body);
+  client_->send({.to = {id_.rank, 0}, .token = id_.number, .kind = Kind::object_request}, body, payload);
 }
 
 void RemoteObject::on_note(std::uint32_t, link::Incoming&) {

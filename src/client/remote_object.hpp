@@ -56,7 +56,7 @@ class RemoteObject : public Receiver, public std::enable_shared_from_this<Remote
   std::optional<Reply> ask_until(Deadline deadline, std::uint32_t operation, std::span<const std::byte> fixed = {},
                                  detail::Buffer* payload = nullptr);
   /// The same through this process's own engine, which does without the home if it can; `kind` is one of those, see
-  /// wire/one_sided.hpp.
+  /// wire/one_sided.hpp; or shared_get, see wire/shared.hpp.
   std::optional<Reply> ask_engine_until(Deadline deadline, wire::Kind kind, std::uint32_t operation,
                                         std::span<const std::byte> fixed) {
     return ask_by(kind, deadline, operation, fixed, nullptr);
@@ -72,7 +72,7 @@ class RemoteObject : public Receiver, public std::enable_shared_from_this<Remote
 
   /// Sends a request that has no answer, and that takes effect before later ones to the same object; nothing else is
   /// promised. Does not wait: also for `on_note`.
-  void post(std::uint32_t operation, std::span<const std::byte> fixed = {});
+  void post(std::uint32_t operation, std::span<const std::byte> fixed = {}, detail::Buffer* payload = nullptr);
 
   /// A note of the home. Called by whichever thread reads the link; must not wait.
   virtual void on_note(std::uint32_t what, link::Incoming& in);

@@ -118,7 +118,7 @@ void Children::ended(const worker::ZygoteEvent& event) {
   if (event.what == worker::ZygoteEvent::What::fork_failed) {
     gone->owner->on_fork_failed(event.link_id, event.status);
   } else {
-    gone->owner->on_child_ended(event.link_id, gone->pid, event.status, gone->port.tasks_begun());
+    gone->owner->on_child_ended(event.link_id, gone->pid, event.status, gone->port.tasks().begun());
   }
 }
 

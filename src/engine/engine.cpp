@@ -7,6 +7,7 @@
 
 #include <cerrno>
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
@@ -19,6 +20,7 @@ using wire::Kind;
 
 constexpr int looks_before_sleep = 50;
 constexpr auto longest_sleep = std::chrono::milliseconds(20);  // bounds what a lost wake-up could cost
+constexpr unsigned turns_between_looks = 64;                   // at what takes too long, while busy
 constexpr unsigned rests_between_checks = 50;                  // a zygote that was killed cannot ring
 constexpr auto short_sleep = std::chrono::microseconds(100);   // while MPI still has something of ours to move
 
@@ -53,7 +55,8 @@ Engine::Engine(Layout layout, link::RankPage& page, worker::Zygote zygote,
       processes_(children_, *this),
       windows_(std::move(windows)),
       window_service_(*this, transport_.get()),
-      objects_(*this, windows_, window_service_) {
+      replicas_(*this),
+      objects_(*this, windows_, window_service_, replicas_) {
   if (layout_.rank != 0) return;
   master_.emplace(*this);
   process_master_.emplace(*this);
@@ -63,6 +66,7 @@ void Engine::run() {
   ask_for_short_slices();
   int looks = 0;
   while (!leaving_ || ranks_to_leave_ > 0) {
+    if (keeps_time() && ++turns_ % turns_between_looks == 0) look();
     if (turn()) {
       looks = 0;
     } else if (looks < looks_before_sleep && core_is_free()) {
@@ -89,10 +93,25 @@ bool Engine::turn() {
   return moved;
 }
 
-void Engine::rest() {
+/// Is there anything that must be looked at after some time?
+bool Engine::keeps_time() const { return !leaving_ && (workers_.keeps_time() || (master_ && master_->keeps_time())); }
+
+/// Returns when it must be called again.
+WorkerEnder::Clock::time_point Engine::look() {
+  const auto next = workers_.look();
+  return master_ ? std::min(next, master_->look()) : next;
+}
+
+std::chrono::nanoseconds Engine::time_to_rest() {
   const bool quiet = !transport_ || transport_->quiet();
+  const std::chrono::nanoseconds longest = quiet ? longest_sleep : std::chrono::nanoseconds(short_sleep);
+  if (!keeps_time()) return longest;
+  return std::min<std::chrono::nanoseconds>(longest, look() - WorkerEnder::Clock::now());
+}
+
+void Engine::rest() {
   page_->bell.wait([this] { return !mailbox_.empty() || children_.pending() || (transport_ && transport_->pending()); },
-                   quiet ? longest_sleep : std::chrono::nanoseconds(short_sleep));
+                   time_to_rest());
   if (++rests_ % rests_between_checks == 0) children_.check_zygote();
 }
 
@@ -132,6 +151,10 @@ void Engine::on_frame(const wire::Header& head, std::span<const std::byte> body,
     case Kind::rank_job:
     case Kind::rank_run:
     case Kind::rank_job_end:
+    case Kind::rank_ask:
+    case Kind::rank_give_back:
+    case Kind::rank_reduce:
+    case Kind::rank_partial:
       if (!leaving_) workers_.on_frame(head, body, std::move(slice));
       break;
     case Kind::object_make:
@@ -142,6 +165,13 @@ void Engine::on_frame(const wire::Header& head, std::span<const std::byte> body,
     case Kind::object_pin:
     case Kind::lease_returned:
       if (!leaving_) objects_.on_frame(head, body, std::move(slice));
+      break;
+    case Kind::shared_get:
+    case Kind::shared_withdraw:
+    case Kind::replica_ask:
+    case Kind::replica:
+    case Kind::replica_drop:
+      if (!leaving_) replicas_.on_frame(head, body, std::move(slice));
       break;
     case Kind::process_spawn:
     case Kind::process_kill:
@@ -173,6 +203,8 @@ void Engine::on_frame(const wire::Header& head, std::span<const std::byte> body,
       if (leaving_) break;
       if (head.from.rank == layout_.rank && layout_.window == wire::WindowMode::direct)
         windows_.child_ended(layout_.rank, static_cast<std::uint32_t>(head.token));
+      if (head.from.rank == layout_.rank)
+        replicas_.client_gone({head.from.rank, static_cast<std::uint32_t>(head.token)});
       if (process_master_) process_master_->client_gone({head.from.rank, static_cast<std::uint32_t>(head.token)});
       objects_.client_gone({head.from.rank, static_cast<std::uint32_t>(head.token)},
                            wire::take<link::LeaseStates>(body));

@@ -1,6 +1,7 @@
 // The event loop of a rank.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -11,6 +12,7 @@
 #include "engine/pool_master.hpp"
 #include "engine/process_host.hpp"
 #include "engine/process_master.hpp"
+#include "engine/replicas.hpp"
 #include "engine/router.hpp"
 #include "engine/window_service.hpp"
 #include "engine/windows.hpp"
@@ -43,6 +45,9 @@ class Engine final : public Router, private transport::FrameSink {
   void shutdown();
   bool turn();
   void rest();
+  bool keeps_time() const;
+  WorkerEnder::Clock::time_point look();
+  std::chrono::nanoseconds time_to_rest();
   bool core_is_free() const;
 
   Layout layout_;
@@ -54,12 +59,14 @@ class Engine final : public Router, private transport::FrameSink {
   ProcessHost processes_;
   Windows windows_;
   WindowService window_service_;
+  Replicas replicas_;
   ObjectHost objects_;
   std::optional<PoolMaster> master_;             // rank 0
   std::optional<ProcessMaster> process_master_;  // rank 0
   int ranks_to_leave_ = 0;                       // rank 0, after shutdown: ranks that have not said bye
   bool leaving_ = false;
   unsigned rests_ = 0;
+  unsigned turns_ = 0;
 };
 
 }  // namespace rankpool::engine

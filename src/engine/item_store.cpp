@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 #include <stdexcept>
 #include <string>
 
@@ -52,6 +53,13 @@ link::PayloadView ItemStore::items(std::uint64_t first, std::uint64_t count) {
   if (!all.slice) return {all.bytes.subspan(begin, end - begin), {}};
   if (end - begin < detail::Buffer::segment_threshold) return {all.slice.bytes().subspan(begin, end - begin), {}};
   return {{}, {all.slice.segment, all.slice.offset + begin, end - begin}};
+}
+
+std::uint64_t ItemStore::together(std::uint64_t first, std::uint64_t count) const {
+  const auto next = live_.upper_bound(first);
+  if (next == live_.begin() || std::prev(next)->first + std::prev(next)->second.count <= first)
+    throw std::logic_error("the items of task " + std::to_string(first) + " are not here");
+  return std::min(count, std::prev(next)->first + std::prev(next)->second.count - first);
 }
 
 void ItemStore::ended(std::uint64_t first, std::uint64_t count) {

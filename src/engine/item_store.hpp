@@ -20,6 +20,9 @@ class ItemStore {
   /// The items of [first, first + count), which came in one block and have not ended; large ones by reference.
   /// The view holds until one of them ends. @throws std::logic_error if they are not here
   link::PayloadView items(std::uint64_t first, std::uint64_t count);
+  /// How many of the tasks [first, first + count), none of which has ended, came in one block with the first.
+  /// @throws std::logic_error if they are not here
+  std::uint64_t together(std::uint64_t first, std::uint64_t count) const;
   /// These tasks have ended: their items go, and a block's memory with its last one.
   void ended(std::uint64_t first, std::uint64_t count);
   bool empty() const noexcept { return live_.empty(); }

@@ -6,6 +6,7 @@
 #include <span>
 #include <unordered_map>
 
+#include "engine/replicas.hpp"
 #include "engine/router.hpp"
 #include "engine/window_service.hpp"
 #include "objects/lifetime.hpp"
@@ -18,8 +19,8 @@ namespace rankpool::engine {
 /// Hands frames to the objects and sends what they answer; an object goes when nobody has a handle of it any more.
 class ObjectHost final : private objects::Home {
  public:
-  ObjectHost(Router& router, objects::WindowMemory& window, WindowService& service)
-      : router_(router), window_(window), service_(service) {}
+  ObjectHost(Router& router, objects::WindowMemory& window, WindowService& service, Replicas& replicas)
+      : router_(router), window_(window), service_(service), replicas_(replicas) {}
 
   /// A frame from a user process, or a pin from another engine. `body` holds during the call.
   void on_frame(const wire::Header& head, std::span<const std::byte> body, link::Slice slice);
@@ -49,6 +50,8 @@ class ObjectHost final : private objects::Home {
   void drop(const wire::ObjectId& object) override;
   objects::Object* find(std::uint64_t number) override;
   void recall_lease(std::uint64_t object, wire::Address holder, std::uint32_t slot, std::uint64_t generation) override;
+  void keep_value(std::uint64_t object, const link::PayloadView& value) override { replicas_.keep(object, value); }
+  void drop_value(std::uint64_t object) override { replicas_.drop(object); }
   objects::WindowMemory* window() override { return &window_; }
   bool one_sided() const override { return router_.layout().window == wire::WindowMode::one_sided; }
   void swap_word(std::uint64_t object, std::uint64_t offset, std::uint64_t expected, std::uint64_t desired) override {
@@ -61,6 +64,7 @@ class ObjectHost final : private objects::Home {
   Router& router_;
   objects::WindowMemory& window_;
   WindowService& service_;
+  Replicas& replicas_;
   std::unordered_map<std::uint64_t, Entry> objects_;
 };
 

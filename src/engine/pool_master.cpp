@@ -1,17 +1,28 @@
 #include "engine/pool_master.hpp"
 
 #include <algorithm>
+#include <csignal>
+#include <optional>
 #include <string>
 #include <utility>
 #include <variant>
 
 #include "scheduler/placement.hpp"
+#include "scheduler/reduction_tree.hpp"
+#include "wire/reduce.hpp"
 
 namespace rankpool::engine {
 
 using scheduler::JobId;
 using scheduler::PoolId;
 using wire::Kind;
+
+namespace {
+
+constexpr std::int32_t most_fold_retries = 1'000'000;
+constexpr auto longest_behind = std::chrono::milliseconds(2);  // a task waits at a rank while another is idle
+
+}  // namespace
 
 std::size_t PoolMaster::ClientKeyHash::operator()(const ClientKey& key) const noexcept {
   const std::uint64_t owner = static_cast<std::uint64_t>(key.owner.rank) << 32 | key.owner.link;
@@ -38,9 +49,15 @@ void PoolMaster::from_client(const wire::Header& head, std::span<const std::byte
     if (head.kind == Kind::pool_close) {
       scheduler_.close_pool(found->second);
     } else {
-      end_pool(found->second, true);
+      end_pool(found->second, head.flags != 0 ? static_cast<int>(head.flags) : SIGKILL);
     }
     return;
+  }
+  if (head.kind == Kind::pool_ask) {
+    const auto found = pool_ids_.find(key);
+    if (found == pool_ids_.end()) return;
+    const ClientKey asker{head.from, wire::take<wire::PoolAsk>(body).request};
+    return send_insights(to_client(asker, Kind::pool_numbers), pools_.at(found->second));
   }
   const auto found = job_ids_.find(key);
   if (found == job_ids_.end()) return;  // its pool has failed or was terminated meanwhile
@@ -51,6 +68,7 @@ void PoolMaster::from_client(const wire::Header& head, std::span<const std::byte
       const auto items = wire::take<wire::JobItems>(body);
       job.items.add(job.item_count, items.count, {body, std::move(slice)});
       job.item_count += items.count;
+      stats_of(job).submitted(job.stats, items.count);
       scheduler_.add_items(id, items.count);
       break;
     }
@@ -58,9 +76,10 @@ void PoolMaster::from_client(const wire::Header& head, std::span<const std::byte
       scheduler_.end_items(id);
       break;
     case Kind::job_cancel:
-      scheduler_.cancel(id);
-      pools_.at(jobs_.at(id).pool).jobs.erase(id);
-      forget_job(id);
+      cancel(id);
+      break;
+    case Kind::job_ask:
+      ask(id, static_cast<wire::Ask>(head.flags));
       break;
     default:
       throw wire::BadFrame("the scheduler was sent a frame that is not for it");
@@ -74,6 +93,7 @@ void PoolMaster::open_pool(const wire::Header& head, std::span<const std::byte> 
   pool.client = {head.from, head.token};
   pool.workers = scheduler::place_workers(router_.layout().slots,
                                           open.processes > 0 ? std::optional<int>(open.processes) : std::nullopt);
+  pool.stats = PoolStats(pool.workers);
   pool_ids_.emplace(pool.client, id);
   scheduler_.open_pool(id, pool.workers);
   for (int r = 0; r < router_.layout().ranks(); ++r) {
@@ -97,17 +117,17 @@ void PoolMaster::open_job(const wire::Header& head, std::span<const std::byte> b
   const auto pool = pool_ids_.find({head.from, open.pool});
   if (pool == pool_ids_.end() || pools_.at(pool->second).over) return;
   const JobId id = next_id_++;
-  const wire::RankJob fixed{pool->second, open.item_bytes, 0};
-  jobs_.emplace(id, Job{{head.from, head.token},
-                        pool->second,
-                        fixed,
-                        link::Payload({body, std::move(slice)}),
-                        ItemStore(open.item_bytes),
-                        0,
-                        {}});
+  const auto fold_runs = static_cast<std::uint32_t>(std::min(open.retries, most_fold_retries)) + 1;
+  const wire::RankJob fixed{pool->second, open.first_index, open.time_limit, open.item_bytes, fold_runs, open.fold, 0};
+  jobs_.emplace(id, Job{.client = {head.from, head.token},
+                        .pool = pool->second,
+                        .fixed = fixed,
+                        .callable = link::Payload({body, std::move(slice)}),
+                        .items = ItemStore(open.item_bytes),
+                        .awaited = head.flags});
   job_ids_.emplace(ClientKey{head.from, head.token}, id);
   pools_.at(pool->second).jobs.insert(id);
-  scheduler_.submit(id, pool->second, {open.chunksize, open.retries});
+  scheduler_.submit(id, pool->second, {open.chunksize, open.retries, open.priority});
 }
 
 void PoolMaster::from_rank(const wire::Header& head, std::span<const std::byte> body, link::Slice slice) {
@@ -123,26 +143,42 @@ void PoolMaster::from_rank(const wire::Header& head, std::span<const std::byte> 
       if (!scheduler_.finished(from, head.token, error.task, 1, std::chrono::nanoseconds(error.work))) break;
       Job& job = jobs_.at(head.token);
       job.items.ended(error.task, 1);
+      stats_of(job).failed(job.stats, from, error.work);
+      job.failed = true;
       router_.send(to_client(job.client, Kind::job_error), body, {{}, std::move(slice)});
       break;
     }
     case Kind::task_lost: {
       const auto lost = wire::take<wire::TaskLost>(body);
       measure(from, 1, 0);
-      scheduler_.lost(from, head.token, lost.task, {lost.wait_status, lost.pid});
+      task_lost(from, head.token, lost);
       break;
     }
+    case Kind::rank_standing:
+      answered(head);
+      break;
+    case Kind::runs_returned:
+      runs_returned(head, {body, std::move(slice)});
+      break;
+    case Kind::worker_started:
+      if (const auto pool = pools_.find(head.token); pool != pools_.end()) pool->second.stats.worker_started();
+      break;
+    case Kind::reduce_done:
+    case Kind::reduce_error:
+    case Kind::reduce_lost:
+      from_reduction(head, body, std::move(slice));
+      break;
     case Kind::workers_failed: {
       const auto pool = pools_.find(head.token);
       if (pool == pools_.end() || pool->second.over) break;
       router_.send(to_client(pool->second.client, Kind::pool_failed), body, {{}, std::move(slice)});
-      end_pool(head.token, true);
+      end_pool(head.token, SIGKILL);
       break;
     }
     case Kind::workers_gone: {
       const auto pool = pools_.find(head.token);
       if (pool == pools_.end() || --pool->second.ranks_left > 0) break;
-      router_.send(to_client(pool->second.client, Kind::pool_ended), {});
+      send_insights(to_client(pool->second.client, Kind::pool_ended), pool->second);
       pool_ids_.erase(pool->second.client);
       pools_.erase(pool);
       break;
@@ -163,15 +199,108 @@ void PoolMaster::run_done(const wire::Header& head, std::span<const std::byte> b
     return;
   Job& job = jobs_.at(head.token);
   job.items.ended(run.first, run.count);
-  router_.send(to_client(job.client, Kind::job_results), body, {{}, std::move(slice)});
+  stats_of(job).done(job.stats, head.from.rank, run.count, run.work);
+  if (job.fixed.fold != detail::Fold::none) return;
+  wire::Header to = to_client(job.client, Kind::job_results);
+  to.flags = job.awaited;
+  router_.send(to, body, {{}, std::move(slice)});
 }
 
-/// Ends the workers of a pool. Its client hears of it when the last has gone.
-void PoolMaster::end_pool(PoolId id, bool kill) {
+/// What is not sent can be answered here; the rest only by the rank that has it.
+void PoolMaster::ask(JobId id, wire::Ask what) {
+  Job& job = jobs_.at(id);
+  wire::Header answer = to_client(job.client, Kind::job_standing);
+  if (job.item_count > 1) {
+    answer.flags = static_cast<std::uint32_t>(wire::Standing::running);
+  } else if (const std::optional<int> holder = scheduler_.rank_of(id)) {
+    job.asked.push_back(what);
+    wire::Header question = to_rank(*holder, Kind::rank_ask, id);
+    question.flags = static_cast<std::uint32_t>(what);
+    return router_.send(question, {});
+  } else if (what == wire::Ask::cancel) {
+    answer.flags = static_cast<std::uint32_t>(wire::Standing::cancelled);
+    cancel(id);
+  } else {
+    answer.flags = static_cast<std::uint32_t>(wire::Standing::waiting);
+  }
+  router_.send(answer, {});
+}
+
+void PoolMaster::answered(const wire::Header& head) {
+  const auto found = jobs_.find(head.token);
+  if (found == jobs_.end() || found->second.asked.empty()) return;
+  Job& job = found->second;
+  job.asked.erase(job.asked.begin());
+  wire::Header answer = to_client(job.client, Kind::job_standing);
+  answer.flags = head.flags;
+  if (head.flags == static_cast<std::uint32_t>(wire::Standing::cancelled)) cancel(head.token);
+  router_.send(answer, {});
+}
+
+void PoolMaster::task_lost(int from, JobId id, const wire::TaskLost& lost) {
+  if (!scheduler_.lost(from, id, lost.task, {lost.wait_status, lost.pid, lost.timed_out})) return;
+  Job& job = jobs_.at(id);
+  stats_of(job).lost(job.stats);
+  act();
+  ask_again(id);
+}
+
+/// What the rank had not begun, and others shall run.
+void PoolMaster::runs_returned(const wire::Header& head, const link::PayloadView& payload) {
+  std::span<const std::byte> body = payload.read();
+  std::vector<scheduler::Run> runs;
+  while (!body.empty()) {
+    const auto run = wire::take<wire::ReturnedRun>(body);
+    runs.push_back({.job = run.job, .first = run.first, .count = run.count});
+  }
+  const int from = head.from.rank;
+  runs = scheduler_.returned(from, head.token, std::move(runs));
+  for (const scheduler::Run& run : runs) {
+    Job& job = jobs_.at(run.job);
+    stats_of(job).returned(job.stats, run.count);
+    rank(from).under_way -= std::min(run.count, rank(from).under_way);
+    rank(from).probing = false;
+  }
+  act();
+  for (const scheduler::Run& run : runs) ask_again(run.job);
+}
+
+/// The rank that was asked did not have the task any more when it was, so it does not answer: ask where it is now.
+void PoolMaster::ask_again(JobId id) {
+  const auto found = jobs_.find(id);
+  if (found == jobs_.end()) return;
+  for (const wire::Ask what : std::exchange(found->second.asked, {}))
+    if (jobs_.contains(id)) ask(id, what);
+}
+
+std::chrono::steady_clock::time_point PoolMaster::look() {
+  const auto now = std::chrono::steady_clock::now();
+  if (!scheduler_.uneven()) return std::chrono::steady_clock::time_point::max();
+  if (now < next_rebalance_) return next_rebalance_;
+  next_rebalance_ = now + longest_behind;
+  scheduler_.rebalance();
+  if (scheduler_.actions().empty()) return next_rebalance_;
+  act();
+  return now;  // there is something to be sent: no time to rest
+}
+
+/// Forgets a job that has not ended.
+void PoolMaster::cancel(JobId id) {
+  scheduler_.cancel(id);
+  const Job& job = jobs_.at(id);
+  // What is taken back there is never reported. If a rank is believed to be idle too early, the time of the round trip
+  // is too long to count.
+  for (const int r : job.ranks) rank(r).under_way = 0;
+  remove_job(id);
+}
+
+/// Ends the workers of a pool, by that signal or (0) when they have nothing left. Its client hears of it when the last
+/// has gone.
+void PoolMaster::end_pool(PoolId id, int signal) {
   Pool& pool = pools_.at(id);
-  if (!pool.over || kill) {
+  if (!pool.over || signal != 0) {
     for (std::size_t r = 0; r < pool.workers.size(); ++r) {
-      const wire::WorkersStop stop{kill ? 1u : 0u};
+      const wire::WorkersStop stop{static_cast<std::uint32_t>(signal)};
       if (pool.workers[r] > 0) router_.send(to_rank(static_cast<int>(r), Kind::workers_stop, id), wire::bytes_of(stop));
     }
   }
@@ -186,15 +315,66 @@ void PoolMaster::forget_job(JobId id) {
   const auto job = jobs_.find(id);
   if (job == jobs_.end()) return;
   for (const int r : job->second.ranks) router_.send(to_rank(r, Kind::rank_job_end, id), {});
+  stats_of(job->second).forget(job->second.stats);
   job_ids_.erase(job->second.client);
   jobs_.erase(job);
+}
+
+void PoolMaster::send_insights(const wire::Header& head, const Pool& pool) {
+  detail::Buffer numbers;
+  pool.stats.write(numbers, router_.layout().hosts);
+  if (const link::Slice slice = link::take_slice(numbers)) return router_.send(head, {}, {{}, slice});
+  router_.send(head, {numbers.data(), numbers.size()});
+}
+
+void PoolMaster::end_job(JobId id) {
+  router_.send(to_client(jobs_.at(id).client, Kind::job_done), {});
+  remove_job(id);
+}
+
+void PoolMaster::remove_job(JobId id) {
+  const PoolId pool_id = jobs_.at(id).pool;
+  Pool& pool = pools_.at(pool_id);
+  pool.jobs.erase(id);
+  if (jobs_.at(id).reducing) --pool.reducing;
+  forget_job(id);
+  if (pool.ending && pool.reducing == 0) end_pool(pool_id, 0);
+}
+
+/// All tasks have ended: the ranks that had some reduce what they have to one value.
+void PoolMaster::reduce(JobId id, Job& job) {
+  job.reducing = true;
+  ++pools_.at(job.pool).reducing;
+  std::sort(job.ranks.begin(), job.ranks.end());
+  for (std::size_t i = 0; i < job.ranks.size(); ++i) {
+    const scheduler::TreePlace place = scheduler::tree_place(i, job.ranks.size());
+    const int parent = place.parent < 0 ? -1 : job.ranks[static_cast<std::size_t>(place.parent)];
+    const wire::RankReduce plan{parent, place.children};
+    router_.send(to_rank(job.ranks[i], Kind::rank_reduce, id), wire::bytes_of(plan));
+  }
+}
+
+void PoolMaster::from_reduction(const wire::Header& head, std::span<const std::byte> body, link::Slice slice) {
+  const auto found = jobs_.find(head.token);
+  if (found == jobs_.end()) return;
+  Job& job = found->second;
+  if (head.kind == Kind::reduce_done) {
+    const wire::RunDone all{0, job.item_count, 0};
+    if (slice || !body.empty())
+      router_.send(to_client(job.client, Kind::job_results), wire::bytes_of(all), {body, std::move(slice)});
+  } else {
+    job.failed = true;
+    const Kind kind = head.kind == Kind::reduce_error ? Kind::job_error : Kind::job_lost;
+    router_.send(to_client(job.client, kind), body, {{}, std::move(slice)});
+  }
+  if (job.reducing) end_job(head.token);
 }
 
 void PoolMaster::client_gone(wire::Address client) {
   std::vector<PoolId> orphans;
   for (const auto& [id, pool] : pools_)
     if (pool.client.owner == client) orphans.push_back(id);
-  for (const PoolId id : orphans) end_pool(id, true);
+  for (const PoolId id : orphans) end_pool(id, SIGKILL);
 }
 
 void PoolMaster::act() {
@@ -206,19 +386,29 @@ void PoolMaster::act() {
     } else if (const auto* fail = std::get_if<scheduler::FailTask>(&action)) {
       Job& job = jobs_.at(fail->job);
       job.items.ended(fail->task, 1);
+      job.failed = true;
+      stats_of(job).lost_for_good(job.stats);
       const wire::TaskLost lost{
-          fail->task,     fail->loss.wait_status,
-          fail->loss.pid, fail->rank,
-          fail->attempts, wire::host_name(router_.layout().hosts[static_cast<std::size_t>(fail->rank)])};
+          fail->task,          fail->loss.wait_status,
+          fail->loss.pid,      fail->rank,
+          fail->attempts,      wire::host_name(router_.layout().hosts[static_cast<std::size_t>(fail->rank)]),
+          fail->loss.timed_out};
       router_.send(to_client(job.client, Kind::job_lost), wire::bytes_of(lost));
     } else if (const auto* end = std::get_if<scheduler::EndJob>(&action)) {
       Job& job = jobs_.at(end->job);
-      router_.send(to_client(job.client, Kind::job_done), {});
-      pools_.at(job.pool).jobs.erase(end->job);
-      forget_job(end->job);
+      if (job.fixed.fold != detail::Fold::none && !job.failed && !job.ranks.empty()) {
+        reduce(end->job, job);
+      } else {
+        end_job(end->job);
+      }
+    } else if (const auto* back = std::get_if<scheduler::AskBack>(&action)) {
+      const wire::GiveBack give{back->count};
+      router_.send(to_rank(back->rank, Kind::rank_give_back, back->pool), wire::bytes_of(give));
     } else {
-      const PoolId pool = std::get<scheduler::EndPool>(action).pool;
-      end_pool(pool, false);
+      const PoolId id = std::get<scheduler::EndPool>(action).pool;
+      Pool& pool = pools_.at(id);
+      pool.ending = true;
+      if (pool.reducing == 0) end_pool(id, 0);
     }
   }
   actions.clear();
@@ -238,7 +428,8 @@ void PoolMaster::send_run(const scheduler::SendRun& send) {
     there.probe_sent = std::chrono::steady_clock::now();
   }
   there.under_way += send.run.count;
-  const wire::RunItems run{send.run.first, send.run.count, send.run.chunk};
+  const wire::RunItems run{send.run.first, send.run.count, send.run.chunk, send.run.attempt, send.run.priority};
+  stats_of(job).sent(job.stats, send.run.count);
   router_.send(to_rank(send.rank, Kind::rank_run, send.run.job), wire::bytes_of(run),
                job.items.items(run.first, run.count));
 }

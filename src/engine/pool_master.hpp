@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "engine/item_store.hpp"
+#include "engine/pool_stats.hpp"
 #include "engine/router.hpp"
 #include "link/payload.hpp"
 #include "scheduler/pool_scheduler.hpp"
@@ -23,6 +24,11 @@ class PoolMaster {
 
   /// A frame from a client or from the engine of a rank. `body` holds during the call.
   void on_frame(const wire::Header& head, std::span<const std::byte> body, link::Slice slice);
+
+  /// Are there tasks that wait at one rank while another has nothing to do? Then `look` must be called now and then.
+  bool keeps_time() const noexcept { return scheduler_.uneven(); }
+  /// Moves such tasks; returns when it must be called again, as far as is known.
+  std::chrono::steady_clock::time_point look();
 
  private:
   /// A client's own number for a pool or job, made unique by its address.
@@ -39,7 +45,10 @@ class PoolMaster {
     std::vector<int> workers;  // by rank
     int ranks_left = 0;        // ranks with workers that have not gone
     bool over = false;         // ended, terminated or failed: no jobs any more
+    int reducing = 0;          // jobs of which the scheduler knows no more
+    bool ending = false;       // when these have ended
     std::set<scheduler::JobId> jobs;
+    PoolStats stats;
   };
   struct Job {
     ClientKey client;
@@ -48,7 +57,12 @@ class PoolMaster {
     link::Payload callable;
     ItemStore items;
     std::uint64_t item_count = 0;
-    std::vector<int> ranks;  // that have its callable
+    std::vector<int> ranks{};        // that have its callable
+    std::vector<wire::Ask> asked{};  // of the rank that has its task, and not answered
+    JobStats stats{};
+    std::uint32_t awaited = 0;  // wire::Awaited
+    bool failed = false;
+    bool reducing = false;  // all tasks have ended, and the ranks reduce their values
   };
   struct Rank {
     std::uint64_t under_way = 0;  // tasks sent and not ended
@@ -61,13 +75,25 @@ class PoolMaster {
   void from_client(const wire::Header& head, std::span<const std::byte> body, link::Slice slice);
   void from_rank(const wire::Header& head, std::span<const std::byte> body, link::Slice slice);
   void run_done(const wire::Header& head, std::span<const std::byte> body, link::Slice slice);
-  void end_pool(scheduler::PoolId id, bool kill);
+  void ask(scheduler::JobId id, wire::Ask what);
+  void answered(const wire::Header& head);
+  void runs_returned(const wire::Header& head, const link::PayloadView& runs);
+  void ask_again(scheduler::JobId id);
+  void task_lost(int from, scheduler::JobId id, const wire::TaskLost& lost);
+  void end_pool(scheduler::PoolId id, int signal);
   void forget_jobs(Pool& pool);
   void forget_job(scheduler::JobId id);
+  void cancel(scheduler::JobId id);
+  void end_job(scheduler::JobId id);
+  void remove_job(scheduler::JobId id);
+  void reduce(scheduler::JobId id, Job& job);
+  void from_reduction(const wire::Header& head, std::span<const std::byte> body, link::Slice slice);
   void client_gone(wire::Address client);
   void act();
   void send_run(const scheduler::SendRun& send);
   void measure(int rank, std::uint64_t count, std::uint64_t work);
+  PoolStats& stats_of(const Job& job) { return pools_.at(job.pool).stats; }
+  void send_insights(const wire::Header& head, const Pool& pool);
   Rank& rank(int number) { return ranks_[static_cast<std::size_t>(number)]; }
   wire::Header to_client(const ClientKey& client, wire::Kind kind) const {
     return {.to = client.owner, .token = client.token, .kind = kind};
@@ -84,6 +110,7 @@ class PoolMaster {
   std::unordered_map<ClientKey, scheduler::JobId, ClientKeyHash> job_ids_;
   std::vector<Rank> ranks_;
   std::chrono::nanoseconds round_trip_{0};
+  std::chrono::steady_clock::time_point next_rebalance_{};
   std::uint64_t next_id_ = 1;
   std::uint64_t next_worker_ = 1;
 };

@@ -2,12 +2,17 @@
 
 #include <algorithm>
 
+#include "wire/messages.hpp"
+
 namespace rankpool::engine {
 namespace {
 
-/// Nobody waits for a part of the results of a job, so a user who sleeps until the whole is there is not woken for
-/// each. Large ones are worth taking in while others are computed.
-bool wakes(const wire::Header& head, const link::Slice& slice) { return head.kind != wire::Kind::job_results || slice; }
+/// A user who sleeps until all results of a job are there is not woken for a part. Large ones are worth taking in while
+/// others are computed.
+bool wakes(const wire::Header& head, const link::Slice& slice) {
+  return head.kind != wire::Kind::job_results || slice ||
+         head.flags == static_cast<std::uint32_t>(wire::Awaited::each);
+}
 
 }  // namespace
 

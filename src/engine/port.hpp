@@ -36,7 +36,7 @@ class Port {
   bool pending() const noexcept { return end_.pending(); }
   link::LeaseTable& leases() noexcept { return end_.leases(); }
   link::LeaseStates lease_states() noexcept;
-  std::uint64_t tasks_begun() noexcept { return end_.tasks_begun().load(std::memory_order_acquire); }
+  link::TaskWords& tasks() noexcept { return end_.tasks(); }
 
  private:
   struct Kept {

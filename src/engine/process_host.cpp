@@ -54,6 +54,7 @@ void ProcessHost::spawn(std::uint64_t number, std::span<const std::byte> body, l
                                .is_daemon = start.is_daemon,
                                .window = layout.window,
                                .memory_limit = 0,
+                               .seed = layout.seed,
                                .parent = start.parent,
                                .host = wire::host_name(layout.host()),
                                .name = start.name,

@@ -19,6 +19,7 @@ struct Layout {
   std::vector<int> slots{1};       ///< by rank
   std::vector<std::string> hosts;  ///< by rank
   wire::WindowMode window = wire::WindowMode::direct;
+  std::uint64_t seed = 0;  ///< of rank 0
 
   int ranks() const noexcept { return static_cast<int>(slots.size()); }
   int all_slots() const noexcept {

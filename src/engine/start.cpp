@@ -28,6 +28,7 @@ transport::Hello make_hello(const StartOptions& options, const link::RankPage& p
   hello.window_bytes = windows.size();
   hello.cores = options.cores;
   hello.slots = options.slots.value_or(-1);
+  hello.seed = options.seed;
   ::gethostname(hello.host.data(), hello.host.size() - 1);
   return hello;
 }
@@ -98,6 +99,7 @@ std::unique_ptr<Engine> start(const StartOptions& options, link::RankPage& page,
   }
   layout.slots = scheduler::deal_slots(places);
   layout.cores = options.cores;
+  layout.seed = hellos.front().seed;
   return std::make_unique<Engine>(std::move(layout), page, std::move(zygote), std::move(transport), std::move(windows));
 }
 

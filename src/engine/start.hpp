@@ -25,6 +25,7 @@ struct StartOptions {
   std::optional<int> master_slots;  ///< RANKPOOL_MASTER_SLOTS
   int cores = 1;                    ///< granted to the job on this host
   WindowChoice window = WindowChoice::automatic;
+  std::uint64_t seed = 0;  ///< RANKPOOL_SEED; that of rank 0 counts
 };
 
 /// Finds the other ranks, if the job has any, checks that all run the same build, and deals the slots. Collective; the

@@ -14,6 +14,7 @@
 #include "link/rank_page.hpp"
 #include "link/ring.hpp"
 #include "link/segment.hpp"
+#include "link/task_words.hpp"
 #include "wire/header.hpp"
 
 namespace rankpool::link {
@@ -105,9 +106,8 @@ class LinkEnd {
   /// Wakes whoever sleeps on this end's own bell (user's side only).
   void ring_own() noexcept { data_->bell.ring(); }
 
-  /// Tasks begun so far in the life of this child: written by the child, one plain store a task, read by the engine
-  /// when the child has died, to tell the task that died with it from those that were only queued.
-  std::atomic<std::uint64_t>& tasks_begun() noexcept { return data_->tasks_begun; }
+  /// What both sides know of the child's tasks.
+  TaskWords& tasks() noexcept { return data_->tasks; }
   /// What is lent to the user's side, and how much of it was taken.
   LeaseTable& leases() noexcept { return data_->leases; }
 
@@ -117,7 +117,7 @@ class LinkEnd {
     Bell bell;  // the user's
     RingCounters to_user;
     RingCounters to_engine;
-    alignas(64) std::atomic<std::uint64_t> tasks_begun{0};
+    alignas(64) TaskWords tasks;
     LeaseTable leases;
   };
 

@@ -25,6 +25,7 @@ Nanoseconds time_left(UserLink::Deadline deadline) {
 
 void UserLink::send(const wire::Header& head, std::span<const std::byte> first, std::span<const std::byte> second,
                     const Slice& slice, bool ring) {
+  check_failed();
   const std::lock_guard lock(send_mutex_);
   while (!end_.try_send(head, first, second, slice)) {
     check_failed();

@@ -52,7 +52,7 @@ class UserLink {
   /// The engine has failed: every wait and send from now on throws this. Any thread.
   void fail(std::exception_ptr error);
 
-  std::atomic<std::uint64_t>& tasks_begun() noexcept { return end_.tasks_begun(); }
+  TaskWords& tasks() noexcept { return end_.tasks(); }
 
   /// A lease word for the caller alone; none if all are taken. Any thread.
   std::optional<std::uint32_t> take_lease_slot() noexcept;

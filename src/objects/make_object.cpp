@@ -9,6 +9,7 @@
 #include "objects/pipe_end.hpp"
 #include "objects/queue.hpp"
 #include "objects/semaphore.hpp"
+#include "objects/shared_value.hpp"
 #include "objects/words.hpp"
 #include "wire/bad_frame.hpp"
 #include "wire/barrier.hpp"
@@ -43,6 +44,8 @@ std::unique_ptr<Object> make_object(wire::ObjectType type, [[maybe_unused]] std:
     case wire::ObjectType::value:
     case wire::ObjectType::array:
       return std::make_unique<Words>(number, body, home);
+    case wire::ObjectType::shared:
+      return std::make_unique<SharedValue>(number);
     default:
       throw wire::BadFrame("a process asked for an object of an unknown type");
   }

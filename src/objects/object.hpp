@@ -51,6 +51,9 @@ class Home {
   /// lease or has died: then that is heard.
   virtual void recall_lease(std::uint64_t /*object*/, wire::Address /*holder*/, std::uint32_t /*slot*/,
                             std::uint64_t /*generation*/) {}
+  /// Keeps the value of a shared object of this rank for whoever asks the engine for it, until `drop_value`.
+  virtual void keep_value(std::uint64_t /*object*/, const link::PayloadView& /*value*/) {}
+  virtual void drop_value(std::uint64_t /*object*/) {}
   /// The window of this rank; null if it has none.
   virtual WindowMemory* window() { return nullptr; }
   /// Do other ranks act on the window by one-sided operations? Then words that they act on are changed by `swap_word`

@@ -69,6 +69,11 @@ void PipeEnd::request(const Caller& caller, std::uint32_t operation, std::span<c
     case PipeOp::close:
       close(home);
       return home.reply(caller, Status::ok);
+    case PipeOp::room: {
+      PipeEnd* const other = peer_closed_ || closed_ ? nullptr : peer(home);
+      if (other == nullptr) return home.reply(caller, Status::closed);
+      return when_there_is_room(caller, *other, home);
+    }
   }
   throw wire::BadFrame("an end of a pipe was asked for an unknown operation");
 }
@@ -96,8 +101,11 @@ void PipeEnd::send(const Caller& caller, const wire::PipeMessage& head, const li
     return home.reply(caller, Status::closed);
   }
   other->put(head, payload, home);
-  if (caller.request == 0) return;
-  if (other->backlog_ <= backlog_limit) return home.reply(caller, Status::ok);
+  if (caller.request != 0) when_there_is_room(caller, *other, home);
+}
+
+void PipeEnd::when_there_is_room(const Caller& caller, const PipeEnd& other, Home& home) {
+  if (other.backlog_ <= backlog_limit) return home.reply(caller, Status::ok);
   senders_.push_back(caller);
 }
 

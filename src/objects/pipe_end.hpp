@@ -42,6 +42,7 @@ class PipeEnd final : public Object {
   void own(wire::Address process, std::uint64_t turn, Home& home);
   void leave(wire::Address process);
   void send(const Caller& caller, const wire::PipeMessage& head, const link::PayloadView& payload, Home& home);
+  void when_there_is_room(const Caller& caller, const PipeEnd& other, Home& home);
   void put(const wire::PipeMessage& head, const link::PayloadView& payload, Home& home);
   void consumed(wire::Address process, std::uint64_t count, Home& home);
   void stream(Home& home);

@@ -21,6 +21,7 @@ bool holds(const Ledger::Piece& piece, std::uint64_t job, TaskIndex task) noexce
 void Ledger::add(std::uint64_t job, const Run& run) {
   const Piece piece{job, run.first, run.first + run.count, run.first, run.chunk};
   chunks_ += chunks_of(piece);
+  tasks_ += run.count;
   const bool last = pieces_.empty() || std::tie(pieces_.back().job, pieces_.back().first) < std::tie(job, run.first);
   if (last) {
     pieces_.push_back(piece);
@@ -44,6 +45,7 @@ std::optional<std::uint64_t> Ledger::take(std::uint64_t job, TaskIndex first, st
   }
   const std::uint64_t chunk = pieces_[hint_].chunk;
   remove(hint_, end, first, last);
+  tasks_ -= count;
   return chunk;
 }
 
@@ -71,13 +73,21 @@ void Ledger::remove(std::size_t begin, std::size_t end, TaskIndex first, TaskInd
 void Ledger::forget(std::uint64_t job) {
   const std::size_t first = lower_bound(job, 0);
   std::size_t last = first;
-  while (last < pieces_.size() && pieces_[last].job == job) chunks_ -= chunks_of(pieces_[last++]);
+  for (; last < pieces_.size() && pieces_[last].job == job; ++last) {
+    chunks_ -= chunks_of(pieces_[last]);
+    tasks_ -= pieces_[last].last - pieces_[last].first;
+  }
   if (last > first) pieces_.erase(first, last);
+}
+
+bool Ledger::has(std::uint64_t job) const noexcept {
+  const std::size_t first = lower_bound(job, 0);
+  return first < pieces_.size() && pieces_[first].job == job;
 }
 
 void Ledger::clear() noexcept {
   pieces_.clear();
-  chunks_ = 0;
+  chunks_ = tasks_ = 0;
 }
 
 std::size_t Ledger::lower_bound(std::uint64_t job, TaskIndex first) const noexcept {

@@ -29,8 +29,12 @@ class Ledger {
   void forget(std::uint64_t job);
   void clear() noexcept;
 
+  bool has(std::uint64_t job) const noexcept;
+
   /// Chunks of which something is unfinished.
   std::uint64_t chunks() const noexcept { return chunks_; }
+  /// All that is in it.
+  std::uint64_t tasks() const noexcept { return tasks_; }
   /// In order of job and task; no piece reaches beyond the run it came with.
   const SlidingVector<Piece>& pieces() const noexcept { return pieces_; }
 
@@ -40,6 +44,7 @@ class Ledger {
 
   SlidingVector<Piece> pieces_;
   std::uint64_t chunks_ = 0;
+  std::uint64_t tasks_ = 0;
   std::size_t hint_ = 0;  // where the last report was found: the next one is often behind it
 };
 

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <unordered_map>
 #include <variant>
 #include <vector>
@@ -33,16 +34,23 @@ struct EndJob {
 struct EndPool {
   PoolId pool;
 };
-using Action = std::variant<SendRun, FailTask, EndJob, EndPool>;
+/// The rank shall give back so many tasks that it has not begun; `returned` follows.
+struct AskBack {
+  int rank;
+  PoolId pool;
+  std::uint64_t count;
+};
+using Action = std::variant<SendRun, FailTask, EndJob, EndPool, AskBack>;
 
 struct JobOptions {
   std::uint64_t chunksize = 0;  ///< 0: automatic
   int retries = 0;              ///< a lost task is run at most retries + 1 times
+  int priority = 0;             ///< higher first
 };
 
 /// Decides which rank runs which tasks, and when. No I/O, no clock: time comes as measured work in `finished`. Jobs of
-/// a pool are served in order of submission. Events about jobs and pools that are unknown (ended, cancelled,
-/// terminated) are ignored.
+/// a pool are served by priority, then in order of submission. Events about jobs and pools that are unknown (ended,
+/// cancelled, terminated) are ignored.
 class PoolScheduler {
  public:
   PoolScheduler();
@@ -75,9 +83,19 @@ class PoolScheduler {
   /// The task was begun on that rank and died with its worker: it is run again (first of all, and no longer with others
   /// behind it in the same run), or fails. False as above.
   bool lost(int rank, JobId job, TaskIndex task, Loss loss);
+  /// The answer to AskBack. These tasks are sent once more, before others, and to ranks with free workers first; this
+  /// counts as nobody's attempt. Returns those of the runs that were under way there.
+  std::vector<Run> returned(int rank, PoolId pool, std::vector<Run> runs);
+  /// Does a rank have more tasks than workers while another has fewer? Then call `rebalance` every few milliseconds.
+  bool uneven() const noexcept { return !uneven_.empty(); }
+  /// Asks for what has waited at such a rank since the last call: a task there may take long, or wait for one of these.
+  void rebalance();
   /// The rank is gone for good: what was under way there is run again on the others, first of all. This counts as
   /// nobody's attempt, since it does not tell which task was to blame.
   void lose_rank(int rank);
+
+  /// The rank where a job of one task has it; none if the task waits here, or the job is unknown.
+  std::optional<int> rank_of(JobId job);
 
   /// Round trip of an empty task as measured; automatic chunks aim at max(50 of these, 1 ms).
   void set_round_trip(Nanoseconds round_trip);
@@ -97,10 +115,13 @@ class PoolScheduler {
   Offer next_offer(Pool& pool);
   std::uint64_t window(const Pool& pool, const Rank& rank, const Offer& offer) const;
   std::uint64_t allowance(const Pool& pool, const Rank& rank, const Offer& offer, bool any) const;
+  std::uint64_t urgent_allowance(const Pool& pool, const Rank& rank, const Offer& offer) const;
   std::uint64_t send(Pool& pool, int rank, const Offer& offer, std::uint64_t chunks);
   bool serve(Pool& pool, int rank);
   void serve_all(Pool& pool);
+  void serve_urgent(Pool& pool);
   void spread(Pool& pool, const Offer& offer);
+  bool ask_back(Pool& pool);
   void forget(Job& job);
   void end_if_complete(Job& job);
   void end_if_idle(Pool& pool);
@@ -110,6 +131,7 @@ class PoolScheduler {
   Job* recent_ = nullptr;  // the job of the last event: most events come in series
   Timing timing_;
   std::vector<std::uint32_t> touched_;
+  std::vector<PoolId> uneven_;  // pools to look at in `rebalance`
   std::vector<Action> actions_;
 };
 

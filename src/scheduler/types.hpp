@@ -18,6 +18,8 @@ struct Run {
   TaskIndex first = 0;
   std::uint64_t count = 0;
   std::uint64_t chunk = 1;
+  int attempt = 0;   ///< how often these tasks have been lost before
+  int priority = 0;  ///< of their job: higher first
   friend bool operator==(const Run&, const Run&) = default;
 };
 
@@ -25,6 +27,7 @@ struct Run {
 struct Loss {
   int wait_status = 0;
   int pid = 0;
+  std::uint64_t timed_out = 0;  ///< ns of its time limit, if that is why
   friend bool operator==(const Loss&, const Loss&) = default;
 };
 

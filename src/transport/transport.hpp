@@ -23,6 +23,7 @@ struct Hello {
   std::int32_t window_fd = -1;  ///< its magic is that of the page
   std::int32_t cores = 1;       ///< cores that its host grants to the job, as this rank sees it
   std::uint64_t window_bytes = 0;
+  std::uint64_t seed = 0;       ///< RANKPOOL_SEED of this rank
   std::int32_t slots = -1;      ///< RANKPOOL_SLOTS or RANKPOOL_MASTER_SLOTS of this rank; -1: not given
   std::array<char, 64> host{};  ///< zero-terminated
 };

@@ -49,11 +49,17 @@ ErrorRecord::Cause describe_unusual() {
   return cause;
 }
 
+/// Some forget that there must be one.
+std::string text_of(const std::exception& error) {
+  const char* const text = error.what();
+  return text != nullptr ? text : "";
+}
+
 ErrorRecord::Cause describe(const std::exception& error) {
   const auto* remote = dynamic_cast<const RemoteInfo*>(&error);
   return {.type_name = remote != nullptr ? remote->type_name()
                                          : demangle(std::string(without_nesting(typeid(error).name())).c_str()),
-          .what = error.what()};
+          .what = text_of(error)};
 }
 
 void add_causes(const std::nested_exception* nested, std::vector<ErrorRecord::Cause>& causes) {
@@ -82,8 +88,8 @@ void describe_kind(const std::exception& error, ErrorRecord& record) {
     kind->save(error, details);
     record.details.assign(details.data(), details.data() + details.size());
     record.kind = kind->type->name();
-  } catch (const std::exception&) {
-    // A `serialize` of the user's that throws: the error still travels, as a RemoteError.
+  } catch (...) {
+    // A `serialize` of the user's that throws, whatever: the error still travels, as a RemoteError.
   }
 }
 
@@ -105,6 +111,7 @@ std::string make_trace(const ErrorRecord& record, const RemoteInfo::Data& where)
   text += " on rank " + std::to_string(where.rank) + " (host " + where.host + ", process " + std::to_string(where.pid) +
           ")";
   if (record.stage) text += stages[static_cast<std::size_t>(*record.stage)];
+  if (!record.arguments.empty()) text += "\n  " + record.arguments;
   text += "\n  " + one(record.type_name, record.what);
   for (const auto& cause : record.causes) text += "\n  caused by " + one(cause.type_name, cause.what);
   if (!record.earlier_trace.empty()) {
@@ -122,6 +129,7 @@ void ErrorRecord::encode(Buffer& out) const {
   detail::save_value(output, type_name);
   detail::save_value(output, what);
   detail::save_value(output, stage);
+  detail::save_value(output, arguments);
   const std::uint64_t count = causes.size();
   detail::save_value(output, count);
   for (const Cause& cause : causes) {
@@ -140,6 +148,7 @@ ErrorRecord ErrorRecord::decode(Reader& in) {
   detail::load_into(input, record.what);
   detail::load_into(input, record.stage);
   if (record.stage && *record.stage > Stage::encode_result) detail::throw_damaged("there is no such stage of a task");
+  detail::load_into(input, record.arguments);
   record.causes.resize(in.get_count(2 * sizeof(std::uint64_t)));
   for (Cause& cause : record.causes) {
     detail::load_into(input, cause.type_name);
@@ -180,8 +189,9 @@ std::exception_ptr to_exception(const ErrorRecord& record, RemoteInfo::Data wher
     try {
       Reader details(record.details);
       return kind->make(RemoteInfo(where), details);
-    } catch (const std::exception&) {
-      // Its details cannot be read here (an error category of the user's, say): then its text must do.
+    } catch (...) {
+      // Its details cannot be read here (an error category of the user's, say), or it cannot be copied: then its text
+      // must do.
     }
   }
   return std::make_exception_ptr(RemoteError(std::move(where)));

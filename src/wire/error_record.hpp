@@ -26,6 +26,7 @@ struct ErrorRecord {
   std::string type_name;  ///< demangled name of the type that was thrown
   std::string what;
   std::optional<Stage> stage;      ///< of its task; none: it was thrown elsewhere
+  std::string arguments;           ///< of its task, in a line; perhaps empty
   std::vector<Cause> causes;       ///< from the outside to the inside
   std::string earlier_trace;       ///< if it had come from another process before
   std::vector<std::byte> details;  ///< as its kind saves them

@@ -11,6 +11,8 @@
 #include <string_view>
 #include <type_traits>
 
+#include <rankpool/detail/fold_kind.hpp>
+
 #include "wire/bad_frame.hpp"
 #include "wire/window_mode.hpp"
 
@@ -57,8 +59,17 @@ struct PoolOpen {
 struct JobOpen {
   std::uint64_t pool;
   std::uint64_t chunksize;
+  std::uint64_t first_index;  ///< what the first task is called: the number of a call in its pool; 0 for a map
+  std::uint64_t time_limit;   ///< ns that a task may run; 0: no limit
   std::int32_t retries;
+  std::int32_t priority;     ///< higher first
   std::uint32_t item_bytes;  ///< 0: every item has a length in front
+  detail::Fold fold;
+};
+/// job_open and job_results, in the flags of the header: what the client waits for.
+enum class Awaited : std::uint32_t {
+  whole,  ///< all results: need not be woken for a part
+  each,   ///< every result
 };
 /// job_items; then `count` items, the next of the job.
 struct JobItems {
@@ -67,7 +78,11 @@ struct JobItems {
 /// rank_job and child_job; then the callable.
 struct RankJob {
   std::uint64_t pool;
+  std::uint64_t first_index;
+  std::uint64_t time_limit;
   std::uint32_t item_bytes;
+  std::uint32_t fold_runs;  ///< how often a task may be begun once its value was lost
+  detail::Fold fold;
   std::uint32_t reserved;
 };
 /// rank_run and child_run; then the items.
@@ -75,6 +90,18 @@ struct RunItems {
   std::uint64_t first;
   std::uint64_t count;
   std::uint64_t chunk;
+  std::int32_t attempt;   ///< how often these tasks have been begun before
+  std::int32_t priority;  ///< of their job
+};
+/// rank_give_back.
+struct GiveBack {
+  std::uint64_t count;  ///< of tasks, at most
+};
+/// runs_returned: any number of these.
+struct ReturnedRun {
+  std::uint64_t job;
+  std::uint64_t first;
+  std::uint64_t count;
 };
 /// Instead of a task's index, where no task is concerned.
 inline constexpr std::uint64_t no_task = ~std::uint64_t{0};
@@ -101,6 +128,18 @@ struct TaskLost {
   std::int32_t rank;
   std::int32_t attempts;
   HostName host;
+  std::uint64_t timed_out;  ///< ns of its time limit, if that is why; else 0
+};
+/// job_ask and rank_ask, in the flags of the header: what is asked of a job of one task.
+enum class Ask : std::uint32_t {
+  standing,  ///< has it been begun?
+  cancel,    ///< forget it if it has not been begun; ask it to stop if it has
+};
+/// job_standing and rank_standing, in the flags of the header.
+enum class Standing : std::uint32_t {
+  waiting,    ///< not begun
+  running,    ///< begun
+  cancelled,  ///< it was not begun and never will be
 };
 /// workers_start; then the initializer, if any.
 struct WorkersStart {
@@ -114,7 +153,7 @@ struct WorkersStart {
 };
 /// workers_stop.
 struct WorkersStop {
-  std::uint32_t kill;  ///< 0: they have nothing left and leave by themselves
+  std::uint32_t signal;  ///< by which they go: SIGKILL, or SIGTERM with SIGKILL a second later; 0: by themselves
 };
 /// child_start; then the initializer, if any, or the call of a Process.
 struct ChildStart {
@@ -127,6 +166,7 @@ struct ChildStart {
   std::uint32_t is_daemon;
   WindowMode window;
   std::uint64_t memory_limit;
+  std::uint64_t seed;  ///< RANKPOOL_SEED of the job
   Who parent;
   HostName host;
   ProcessName name;

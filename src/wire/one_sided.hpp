@@ -42,10 +42,12 @@ struct WindowRange {
 };
 
 /// Is it for the engine of the user process that sends it, whatever the home of the object?
-constexpr bool is_for_own_engine(Kind kind) noexcept { return kind >= Kind::window_lock && kind <= Kind::window_write; }
-/// And is it an operation, which ends with an answer?
+constexpr bool is_for_own_engine(Kind kind) noexcept {
+  return kind >= Kind::window_lock && kind <= Kind::shared_withdraw;
+}
+/// And is it an operation on a window, which ends with an answer?
 constexpr bool is_window_operation(Kind kind) noexcept {
-  return is_for_own_engine(kind) && kind != Kind::window_withdraw;
+  return kind >= Kind::window_lock && kind <= Kind::window_write && kind != Kind::window_withdraw;
 }
 
 }  // namespace rankpool::wire

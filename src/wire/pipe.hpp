@@ -12,6 +12,7 @@ enum class PipeOp : std::uint32_t {
   consumed,  ///< PipeConsumed
   sync,      ///< PipeConsumed; answered behind everything that the owner can have now
   close,     ///< nobody uses this end any more
+  room,      ///< ok once there is room for another message, or closed; nothing is sent
 };
 
 enum class PipeNote : std::uint32_t {

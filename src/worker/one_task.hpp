@@ -2,6 +2,7 @@
 #pragma once
 
 #include <exception>
+#include <string>
 
 #include <rankpool/detail/buffer.hpp>
 #include <rankpool/detail/dispatch.hpp>
@@ -11,9 +12,9 @@ namespace rankpool::worker {
 /// Keeps the error of a single task.
 class OneTask final : public detail::TaskSink {
  public:
-  detail::Buffer& begin() override { return nothing_; }
+  detail::Buffer* begin() override { return &nothing_; }
   void value() override {}
-  void error(Stage stage) override {
+  void error(Stage stage, std::string) override {
     failure = std::current_exception();
     at = stage;
   }

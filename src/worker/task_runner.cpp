@@ -3,15 +3,20 @@
 #include <stdio_ext.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
+#include <ctime>
 #include <iostream>
 #include <new>
 #include <string>
+#include <utility>
 
 #include <rankpool/errors.hpp>
 
 #include "wire/error_record.hpp"
+#include "wire/reduce.hpp"
 #include "worker/one_task.hpp"
+#include "worker/running_task.hpp"
 
 namespace rankpool::worker {
 namespace {
@@ -46,6 +51,14 @@ wire::ErrorRecord describe(detail::TaskSink::Stage stage) {
   }
 }
 
+/// Changes every few milliseconds; to look at it costs next to nothing.
+std::int64_t tick() noexcept {
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+  return now.tv_sec * 1'000'000'000 + now.tv_nsec;
+}
+
+constexpr std::uint64_t longest_limit = std::uint64_t{1} << 62;  // a century: what is added to it does not overflow
 constexpr auto longest_unrung = std::chrono::microseconds(200);  // how long a result may wait for its engine to wake
 
 }  // namespace
@@ -60,8 +73,10 @@ TaskRunner::~TaskRunner() {
     if (job.callable != nullptr) job.entry->destroy(job.callable);
 }
 
-void TaskRunner::learn(std::uint64_t id, std::span<const std::byte> callable) {
+void TaskRunner::learn(std::uint64_t id, const wire::RankJob& about, std::span<const std::byte> callable) {
   Job& job = jobs_[id];
+  job.time_limit = std::chrono::nanoseconds(std::min(about.time_limit, longest_limit));
+  job.first_index = about.first_index;
   try {
     detail::Reader in(callable);
     job.entry = &detail::find_entry(in.get<std::uint64_t>());
@@ -82,27 +97,39 @@ void TaskRunner::run(std::uint64_t id, const wire::RunItems& run, std::span<cons
   const Job& job = jobs_.at(id);
   job_ = id;
   task_ = run.first;
+  time_limit_ = job.time_limit;
+  first_index_ = job.first_index;
+  attempt_ = run.attempt;
   last_end_ = last_ring_ = Clock::now();
+  folding_ = job.entry != nullptr && job.entry->fold != nullptr;
+  if (folding_) last_tick_ = tick();
   if (job.failure) {
     for (std::uint64_t i = 0; i < run.count; ++i) {
-      begin();
+      if (begin() == nullptr) break;
       try {
         std::rethrow_exception(job.failure);
       } catch (...) {
-        error(Stage::decode_arguments);
+        error(Stage::decode_arguments, {});
       }
     }
   } else {
     detail::Reader in(items);
     job.entry->run(job.callable, in, run.count, *this);
   }
+  end_limit();
+  report_folded();
   link_.ring();
 }
 
-detail::Buffer& TaskRunner::begin() {
-  link_.tasks_begun().store(++begun_, std::memory_order_release);
+detail::Buffer* TaskRunner::begin() {
+  if (!link_.tasks().begin()) return nullptr;
+  if (time_limit_.count() != 0) {
+    const auto deadline = Clock::now().time_since_epoch() + time_limit_;
+    link_.tasks().set_deadline(static_cast<std::uint64_t>(deadline.count()));
+  }
+  RunningTask::here().begin(first_index_ + task_, attempt_);
   result_.clear();
-  return result_;
+  return &result_;
 }
 
 std::uint64_t TaskRunner::work_since_last() noexcept {
@@ -113,7 +140,14 @@ std::uint64_t TaskRunner::work_since_last() noexcept {
 }
 
 void TaskRunner::value() {
+  if (folding_) {
+    ++task_;
+    ++folded_;
+    if (tick() != last_tick_) report_folded();
+    return;
+  }
   end_task();
+  end_limit();
   const wire::RunDone done{task_++, 1, work_since_last()};
   const wire::Header head{.to = {rank_, 0}, .token = job_, .kind = Kind::child_result};
   const bool ring = last_end_ - last_ring_ > longest_unrung;
@@ -125,15 +159,28 @@ void TaskRunner::value() {
   }
 }
 
-void TaskRunner::error(Stage stage) {
-  result_.take_cargo();  // nobody will decode the handles of a result that was left half-way
+/// Tasks without results are reported many at a time, but a long run is not silent.
+void TaskRunner::report_folded() {
+  if (folded_ == 0) return;
   end_task();
-  send_error(Kind::child_error, task_++, stage);
+  const wire::RunDone done{task_ - folded_, folded_, work_since_last()};
+  folded_ = 0;
+  last_tick_ = tick();
+  link_.send({.to = {rank_, 0}, .token = job_, .kind = Kind::child_result}, wire::bytes_of(done));
 }
 
-void TaskRunner::send_error(Kind kind, std::uint64_t task, Stage stage) {
+void TaskRunner::error(Stage stage, std::string arguments) {
+  report_folded();
+  result_.take_cargo();  // nobody will decode the handles of a result that was left half-way
+  end_task();
+  end_limit();
+  send_error(Kind::child_error, task_++, stage, std::move(arguments));
+}
+
+void TaskRunner::send_error(Kind kind, std::uint64_t task, Stage stage, std::string arguments) {
   wire::ErrorRecord record = describe(stage);
   record.stage = stage;
+  record.arguments = std::move(arguments);
   detail::Buffer bytes;
   record.encode(bytes);
   const wire::TaskError fixed{.task = task, .work = work_since_last(), .rank = rank_, .pid = ::getpid(), .host = host_};
@@ -145,12 +192,54 @@ void TaskRunner::send_error(Kind kind, std::uint64_t task, Stage stage) {
   }
 }
 
+void TaskRunner::flush(std::uint64_t id, bool keep) {
+  const auto job = jobs_.find(id);
+  if (job == jobs_.end()) return;
+  job_ = id;
+  result_.clear();
+  last_end_ = Clock::now();
+  try {
+    job->second.entry->fold->flush(job->second.callable, result_, keep);
+  } catch (...) {
+    result_.take_cargo();
+    send_error(Kind::child_error, wire::no_task, Stage::encode_result);
+    return;
+  }
+  // handles in a copy that is perhaps never decoded would keep their objects for ever
+  if (keep && !result_.cargo().empty()) {
+    result_.take_cargo();
+    result_.clear();
+  }
+  end_task();
+  const wire::ChildPartial fixed{work_since_last()};
+  const wire::Header head{.to = {rank_, 0}, .token = id, .kind = Kind::child_partial};
+  if (link::Slice slice = link::take_slice(result_)) {
+    link_.send(head, wire::bytes_of(fixed), {}, slice);
+  } else {
+    link_.send(head, wire::bytes_of(fixed), {result_.data(), result_.size()});
+  }
+}
+
+void TaskRunner::merge(std::uint64_t id, std::span<const std::byte> partial) {
+  const auto job = jobs_.find(id);
+  if (job == jobs_.end()) return;
+  job_ = id;
+  Stage stage = Stage::decode_arguments;
+  try {
+    if (job->second.failure) std::rethrow_exception(job->second.failure);
+    detail::Reader in(partial);
+    job->second.entry->fold->merge(job->second.callable, in, stage);
+  } catch (...) {
+    send_error(Kind::child_error, wire::no_task, stage);
+  }
+}
+
 bool TaskRunner::initialize(std::span<const std::byte> initializer) {
   // an initializer travels as a callable without arguments; it is run here as a job of one task whose value nobody
   // wants
   OneTask sink;
   last_end_ = Clock::now();
-  learn(0, initializer);
+  learn(0, {}, initializer);
   const Job& job = jobs_.at(0);
   sink.failure = job.failure;
   if (!job.failure) {
@@ -170,6 +259,7 @@ bool TaskRunner::initialize(std::span<const std::byte> initializer) {
 
 /// What a task has printed and put into queues is there before its result.
 void TaskRunner::end_task() {
+  RunningTask::here().end();
   before_end_(result_.take_cargo());
   std::cout.flush();
   if (__fpending(stdout) != 0) std::fflush(stdout);

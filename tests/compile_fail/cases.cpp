@@ -14,7 +14,9 @@
 
 #include <rankpool/callable.hpp>
 #include <rankpool/event.hpp>
+#include <rankpool/executor.hpp>
 #include <rankpool/manager.hpp>
+#include <rankpool/pool.hpp>
 #include <rankpool/process.hpp>
 #include <rankpool/register_exception.hpp>
 
@@ -77,6 +79,10 @@ void control() {
   map([](int x) { return x; }, numbers);
   map(partial([](const std::string& s, int x) { return s + std::to_string(x); }, text), numbers);
   rankpool::Process([](const std::string& s) { return s.c_str(); }, "text");
+  rankpool::Pool().share(text);
+  rankpool::ProcessPoolExecutor().submit(
+      {.priority = 1}, [](const std::string& s) { return s; }, "text");
+  rankpool::Pool().map_reduce([](int x) { return x; }, std::plus<>(), numbers, 0L);
 }
 
 void refused() {
@@ -153,6 +159,28 @@ void refused() {
       rankpool::ProcessOptions{.name = "p"}, [](int* p) { ++*p; }, &i);
 #elif defined(RANKPOOL_CASE_process_arguments)           // the function cannot be called with these arguments
   rankpool::Process([](int, int) {}, 1);
+#elif defined(RANKPOOL_CASE_shared_pointer)              // a pointer means nothing in another process
+  rankpool::Pool().share(&i);
+#elif defined(RANKPOOL_CASE_shared_text)                 // a char pointer means nothing in another process
+  rankpool::Pool().share("literal");
+#elif defined(RANKPOOL_CASE_shared_type)                 // this type has no Boost serialize\(\)
+  rankpool::Pool().share(NoSerialize{});
+#elif defined(RANKPOOL_CASE_submit_reference_capture)    // captures by reference; the worker is another process
+  rankpool::ProcessPoolExecutor().submit([&i] { ++i; });
+#elif defined(RANKPOOL_CASE_submit_arguments)            // the function cannot be called with these arguments
+  rankpool::ProcessPoolExecutor().submit(
+      {.priority = 1}, [](int, int) { return 1; }, 1);
+#elif defined(RANKPOOL_CASE_submit_future)               // this type has no Boost serialize
+  rankpool::ProcessPoolExecutor executor;
+  executor.submit([](const rankpool::Future<int>&) {}, executor.submit([] { return 1; }));
+#elif defined(RANKPOOL_CASE_reduce_nothing)              // the function returns nothing
+  rankpool::Pool().map_reduce([](int) {}, std::plus<>(), numbers, 0);
+#elif defined(RANKPOOL_CASE_reduce_other_type)           // the result of the function does not convert
+  rankpool::Pool().map_reduce([](int x) { return x; }, std::plus<>(), numbers, std::string());
+#elif defined(RANKPOOL_CASE_reduce_arguments)            // reduce cannot be called with two values
+  rankpool::Pool().map_reduce([](int x) { return x; }, [](int a) { return a; }, numbers, 0);
+#elif defined(RANKPOOL_CASE_reduce_reference_capture)    // captures by reference; the worker is another process
+  rankpool::Pool().map_reduce([](int x) { return x; }, [&i](int a, int b) { return a + b + i; }, numbers, 0);
 #elif !defined(RANKPOOL_CASE_control)                    // no macro: an editor, or a build of everything
 #endif
 }

@@ -21,6 +21,7 @@
 #include <rankpool/rankpool.hpp>
 
 #include "../support/failure.hpp"
+#include "../support/pool_fixture.hpp"
 #include "../support/tasks.hpp"
 
 namespace rp = rankpool;
@@ -91,14 +92,7 @@ struct SpecialIterable {
   std::size_t size() const { return 1; }
 };
 
-class TestPool : public testing::Test {
- protected:
-  static void SetUpTestSuite() { pool = std::make_unique<rp::Pool>(4); }
-  static void TearDownTestSuite() { pool.reset(); }
-
-  static std::unique_ptr<rp::Pool> pool;
-};
-std::unique_ptr<rp::Pool> TestPool::pool;
+using support::TestPool;
 
 }  // namespace
 

@@ -1,10 +1,13 @@
 // Workers that die in a task, between tasks, and over and over: the task under way is lost or run again, nothing else.
 #include <gtest/gtest.h>
+#include <pthread.h>
 #include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
+#include <cstdlib>
+#include <exception>
 #include <map>
 #include <numeric>
 #include <optional>
@@ -106,6 +109,7 @@ class WorkerDeath : public testing::Test {
 
 TEST_F(WorkerDeath, says_how_and_where) {
   rp::Pool pool(2);
+  std::size_t calls = 0;
   for (const Expected& death : every_death()) {
     const std::string log = scratch_.file(std::to_string(static_cast<int>(death.how)));
     const Failure failure([&] { pool.apply(die_in_task, log, death.how); });
@@ -115,7 +119,7 @@ TEST_F(WorkerDeath, says_how_and_where) {
     EXPECT_EQ(lost->signal(), death.signal) << failure;
     EXPECT_EQ(lost->exit_code(), death.exit_code) << failure;
     EXPECT_EQ(lost->attempts(), 1);
-    EXPECT_EQ(lost->task_index(), std::optional<std::size_t>(0));
+    EXPECT_EQ(lost->task_index(), std::optional<std::size_t>(calls++)) << "its number in the pool";
     EXPECT_EQ(lost->host(), rp::current_process().host);
     const std::vector<long> where = support::numbers_of(log);
     ASSERT_EQ(where.size(), 2u);
@@ -125,6 +129,36 @@ TEST_F(WorkerDeath, says_how_and_where) {
     EXPECT_NE(failure.what().find(told), std::string::npos) << failure;
     expect_that_the_pool_is_well(pool);
   }
+}
+
+TEST_F(WorkerDeath, by_every_other_way_out) {
+  struct ThrowsAtTheEnd {
+    ~ThrowsAtTheEnd() noexcept(false) { support::throw_uncaught(); }
+  };
+  rp::Pool pool(2);
+  const auto expect_lost = [&](auto task, std::optional<int> signal, std::optional<int> exit_code) {
+    const Failure failure([&] { pool.apply(task); });
+    const auto* const lost = failure.as<rp::WorkerLost>();
+    ASSERT_NE(lost, nullptr) << failure;
+    EXPECT_EQ(lost->signal(), signal) << failure;
+    EXPECT_EQ(lost->exit_code(), exit_code) << failure;
+    expect_that_the_pool_is_well(pool);
+  };
+  expect_lost([] { std::exit(0); }, {}, 0);
+  expect_lost([] { ::_exit(0); }, {}, 0);
+  expect_lost([] { std::quick_exit(0); }, {}, 0);
+  expect_lost([] { std::thread([] { std::exit(4); }).join(); }, {}, 4);
+  expect_lost([] { ::pthread_exit(nullptr); }, SIGABRT, {});
+  expect_lost([] { std::terminate(); }, SIGABRT, {});
+  expect_lost([] { std::thread([] { support::throw_uncaught(); }).join(); }, SIGABRT, {});
+  expect_lost(
+      [] {
+        const ThrowsAtTheEnd second;
+        const ThrowsAtTheEnd first;
+      },
+      SIGABRT, {});
+  const Failure once([&] { pool.apply([] { const ThrowsAtTheEnd only; }); });
+  EXPECT_TRUE(once.is<rp::RemoteError>()) << "one exception is an error like any other: " << once;
 }
 
 TEST_F(WorkerDeath, costs_that_task_alone) {

@@ -6,7 +6,6 @@
 #include <chrono>
 #include <future>
 #include <memory>
-#include <mutex>
 #include <numeric>
 #include <ranges>
 #include <stdexcept>
@@ -17,13 +16,16 @@
 #include <rankpool/rankpool.hpp>
 
 #include "../support/failure.hpp"
+#include "../support/reports.hpp"
 #include "../support/tasks.hpp"
 
 namespace rp = rankpool;
 using namespace std::chrono_literals;
 using support::Failure;
 using support::long_enough;
+using support::Reports;
 using support::square;
+using support::Texts;
 
 namespace {
 
@@ -46,30 +48,6 @@ class Async : public testing::Test {
 };
 
 int refuse(int) { throw std::invalid_argument("refused"); }
-
-/// Things in the order in which callbacks have reported them.
-class Reports {
- public:
-  void add(std::string text) {
-    const std::lock_guard lock(mutex_);
-    all_.push_back(std::move(text));
-  }
-  std::vector<std::string> all() const {
-    const std::lock_guard lock(mutex_);
-    return all_;
-  }
-  /// All, when so many have come.
-  std::vector<std::string> wait_for(std::size_t count) const {
-    support::eventually([&] { return all().size() >= count; });
-    return all();
-  }
-
- private:
-  mutable std::mutex mutex_;
-  std::vector<std::string> all_;
-};
-
-using Texts = std::vector<std::string>;
 
 }  // namespace
 

@@ -7,16 +7,22 @@
 #include <chrono>
 #include <exception>
 #include <filesystem>
+#include <functional>
+#include <future>
+#include <ios>
+#include <memory>
 #include <new>
 #include <numeric>
 #include <optional>
 #include <ranges>
+#include <regex>
 #include <set>
 #include <stdexcept>
 #include <string>
 #include <system_error>
 #include <thread>
 #include <typeinfo>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -76,7 +82,46 @@ class OutOfInk : public std::runtime_error {
   }
   std::string colour_;
 };
-const bool registered = (rp::register_exception<OutOfInk>(), true);
+
+/// Of no use to a caller: what it holds cannot be written.
+struct CannotBeSent : std::runtime_error {
+  CannotBeSent() : std::runtime_error("cannot be sent") {}
+  template <class Archive>
+  void serialize(Archive&, unsigned) {
+    throw 42;
+  }
+};
+/// What it holds cannot be read.
+struct CannotBeRead : std::runtime_error {
+  CannotBeRead() : std::runtime_error("cannot be read") {}
+  template <class Archive>
+  void serialize(Archive&, unsigned) {
+    if (Archive::is_loading::value) throw std::logic_error("unreadable");
+  }
+};
+/// Cannot be copied when it counts.
+struct CannotBeCopied : std::exception {
+  CannotBeCopied() = default;
+  CannotBeCopied(const CannotBeCopied&) : std::exception() { throw std::bad_alloc(); }
+  const char* what() const noexcept override { return "cannot be copied"; }
+  template <class Archive>
+  void serialize(Archive&, unsigned) {}
+};
+/// Has no text at all.
+struct Speechless : std::exception {
+  const char* what() const noexcept override { return nullptr; }
+};
+/// Two std::exceptions at once, so that `catch (const std::exception&)` does not find it.
+struct Ambiguous : std::invalid_argument, std::bad_alloc {
+  Ambiguous() : std::invalid_argument("ambiguous") {}
+};
+
+template <class... E>
+bool register_all() {
+  (rp::register_exception<E>(), ...);
+  return true;
+}
+const bool registered = register_all<OutOfInk, CannotBeSent, CannotBeRead, CannotBeCopied>();
 
 }  // namespace
 
@@ -107,6 +152,40 @@ TEST_F(Errors, standard_ones_arrive_as_themselves) {
       pool, [](int) { std::get<1>(std::variant<int, char>(1)); }, "std::bad_variant_access");
   expect_itself<std::bad_any_cast>(
       pool, [](int) { std::any_cast<int>(std::any()); }, "std::bad_any_cast");
+  expect_itself<std::bad_array_new_length>(
+      pool, [](int) { throw std::bad_array_new_length(); }, "std::bad_array_new_length");
+  expect_itself<std::bad_cast>(
+      pool,
+      [](int) {
+        const std::out_of_range error("");
+        const std::exception& base = error;
+        return dynamic_cast<const std::invalid_argument&>(base).what()[0];
+      },
+      "std::bad_cast");
+  expect_itself<std::bad_typeid>(
+      pool, [](int) { throw std::bad_typeid(); }, "std::bad_typeid");
+  expect_itself<std::bad_exception>(
+      pool, [](int) { throw std::bad_exception(); }, "std::bad_exception");
+  expect_itself<std::bad_function_call>(
+      pool, [](int) { std::function<void()>()(); }, "std::bad_function_call");
+  expect_itself<std::bad_weak_ptr>(
+      pool, [](int) { std::shared_ptr<int>(std::weak_ptr<int>()); }, "std::bad_weak_ptr");
+  expect_itself<std::regex_error>(
+      pool, [](int) { std::regex("["); }, "std::regex_error");
+  expect_itself<std::future_error>(
+      pool,
+      [](int) {
+        std::future<int> orphan = std::promise<int>().get_future();
+        orphan.get();
+      },
+      "std::future_error");
+  expect_itself<std::system_error>(
+      pool, [](int) { throw std::system_error(EIO, std::system_category()); }, "std::system_error");
+  expect_itself<std::filesystem::filesystem_error>(
+      pool, [](int) { static_cast<void>(std::filesystem::file_size("/no/such/file")); },
+      "std::filesystem::__cxx11::filesystem_error");
+  expect_itself<std::ios_base::failure>(
+      pool, [](int) { throw std::ios_base::failure("text"); }, "std::ios_base::failure[abi:cxx11]");
   expect_itself<std::out_of_range>(
       pool, [](int i) { return std::vector<int>{1}.at(static_cast<std::size_t>(i)); }, "std::out_of_range");
   expect_itself<std::invalid_argument>(
@@ -192,7 +271,90 @@ TEST_F(Errors, of_rankpool_itself_come_through_a_task) {
   EXPECT_THROW(pool.apply([] { rp::Pool inner(0); }), std::invalid_argument);
 }
 
+TEST_F(Errors, that_cannot_travel_whole_still_tell_what_they_say) {
+  const auto expect_remote = [&](auto task, const std::string& type_name, const std::string& what) {
+    const Failure failure([&] { pool.apply(task); });
+    const auto* const error = failure.as<rp::RemoteError>();
+    ASSERT_NE(error, nullptr) << type_name << ": " << failure;
+    EXPECT_EQ(error->what(), what);
+    EXPECT_NE(error->type_name().find(type_name), std::string::npos) << error->type_name();
+  };
+  expect_remote([] { throw CannotBeSent(); }, "CannotBeSent", "cannot be sent");
+  expect_remote([] { throw CannotBeRead(); }, "CannotBeRead", "cannot be read");
+  expect_remote([] { throw CannotBeCopied(); }, "CannotBeCopied", "cannot be copied");
+  expect_remote([] { throw Speechless(); }, "Speechless", "");
+  expect_remote([] { throw nullptr; }, "decltype(nullptr)", "");
+  const Failure ambiguous([&] { pool.apply([] { throw Ambiguous(); }); });
+  ASSERT_TRUE(ambiguous.is<rp::RemoteError>()) << ambiguous;
+  EXPECT_NE(ambiguous.as<rp::RemoteError>()->type_name().find("Ambiguous"), std::string::npos) << ambiguous;
+  EXPECT_EQ(pool.apply(square, 3L), 9) << "the pool goes on";
+}
+
+TEST_F(Errors, with_texts_of_every_kind) {
+  std::vector<std::string> texts{
+      "", "\n", "two\nlines", "\xff\xfe\x80", "gr\xc3\xbc\xc3\x9f", std::string(10'000'000, 'x')};
+  std::string bytes;
+  for (int byte = 1; byte < 256; ++byte) bytes += static_cast<char>(byte);
+  texts.push_back(bytes);
+  for (const std::string& text : texts) {
+    const Failure known([&] { pool.apply([](const std::string& what) { throw std::invalid_argument(what); }, text); });
+    EXPECT_TRUE(known.is<std::invalid_argument>());
+    EXPECT_TRUE(known.what() == text) << text.substr(0, 50);
+    const Failure unknown([&] { pool.apply([](const std::string& what) { throw what; }, text); });
+    EXPECT_TRUE(unknown.is<rp::RemoteError>());
+    EXPECT_TRUE(unknown.what() == text) << text.substr(0, 50);
+  }
+}
+
 // ---- where they come from
+
+/// The second line of the trace.
+std::string argument_line(rp::Pool& pool, auto task, const auto&... arguments) {
+  const Failure failure([&] { pool.apply(task, arguments...); });
+  const auto* const error = failure.as<rp::RemoteInfo>();
+  if (error == nullptr) return "no error of a task";
+  const std::string& trace = error->trace();
+  const std::size_t begin = trace.find('\n') + 1;
+  return trace.substr(begin, trace.find('\n', begin) - begin);
+}
+
+TEST_F(Errors, tell_what_the_task_was_given) {
+  EXPECT_EQ(argument_line(
+                pool, [](int) { throw 1; }, 42),
+            "  argument: 42");
+  EXPECT_EQ(argument_line(
+                pool,
+                [](int, std::string text, std::vector<int> numbers) {
+                  const auto moved = std::pair(std::move(text), std::move(numbers));
+                  throw std::runtime_error("late");
+                },
+                3, std::string("abc"), std::vector<int>(1000, 7)),
+            "  arguments: (3, \"abc\", [7, 7, 7, ... 1000 elements])");
+  EXPECT_EQ(argument_line(pool, [] { throw 1; }), "  int: 1") << "there are none";
+  const Failure failure([&] {
+    pool.map(
+        [](const std::string& word) {
+          if (word == "bad\n") throw std::invalid_argument("a bad word");
+        },
+        std::vector<std::string>{"good", "bad\n", "better"}, {.chunksize = 3});
+  });
+  ASSERT_TRUE(failure.is<rp::RemoteInfo>()) << failure;
+  EXPECT_NE(failure.as<rp::RemoteInfo>()->trace().find("\n  argument: \"bad\\n\"\n"), std::string::npos)
+      << failure.as<rp::RemoteInfo>()->trace();
+}
+
+TEST_F(Errors, tell_nothing_of_handles_but_their_type) {
+  rp::Queue<int> queue;
+  const std::string line = argument_line(
+      pool,
+      [](rp::Queue<int> out, int number) {
+        out.put(number);
+        throw 1;
+      },
+      queue, 5);
+  EXPECT_EQ(line, "  arguments: (rankpool::Queue<int>, int)");
+  EXPECT_EQ(queue.get(), 5);
+}
 
 TEST_F(Errors, say_where_they_come_from) {
   const std::set<int> pids = support::worker_pids(pool);

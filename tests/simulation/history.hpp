@@ -1,4 +1,5 @@
-// A random history of pools, jobs, deaths and cancellations, with a naive model beside it that checks every step.
+// A random history of pools, jobs, priorities, deaths and cancellations, with a naive model beside it that checks every
+// step.
 #pragma once
 
 #include <array>
@@ -6,8 +7,10 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <optional>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "scheduler/pool_scheduler.hpp"
@@ -27,7 +30,8 @@ class History {
 
   struct Counts {
     std::uint64_t tasks = 0, deaths = 0, failed = 0, cancelled = 0, terminated = 0, retired = 0, ranks_lost = 0,
-                  refused = 0;
+                  refused = 0, recalls = 0, asked = 0, asked_again = 0, taken_back = 0, innocent = 0, asked_back = 0,
+                  returned = 0;
   };
   const Counts& counts() const noexcept { return counts_; }
 
@@ -41,7 +45,8 @@ class History {
     State state = unsent;
     int rank = -1;
     int losses = 0;
-    int worker = -1;  // in which it is; it may be in one only
+    int worker = -1;       // in which it is; it may be in one only
+    bool at_rank = false;  // the rank knows it, and has not reported it
   };
   struct Job {
     PoolId pool = 0;
@@ -52,7 +57,10 @@ class History {
     std::array<std::size_t, 4> in_state{};  // tasks, by state
     std::array<int, 4> under_way_at{};      // tasks, by rank
     bool all_known = false, live = true, deadly = false;
+    bool dropped = false;             // by a rank: it was asked to, and nothing of the job was begun
+    std::array<bool, 4> forgotten{};  // by rank
     int blocks_to_come = 0;
+    std::deque<bool> asked;  // of a rank: to cancel it?
   };
   struct Pool {
     std::vector<int> workers;
@@ -63,10 +71,10 @@ class History {
   struct Worker {
     int rank = 0;
     PoolId pool = 0;
-    std::uint64_t max_tasks = 0, given = 0, begun = 0;
-    std::deque<scheduler::Run> queue;
-    std::vector<scheduler::Run> gives;
-    bool running = false, alive = true, leaving = false, retired = false;
+    std::uint64_t max_tasks = 0, begun = 0, recalls = 0;
+    std::deque<scheduler::Run> queue;                // a run without tasks says that a recall was taken in
+    std::vector<std::pair<JobId, TaskIndex>> tasks;  // that it was given in its life and that were not taken back
+    bool running = false, alive = true, leaving = false, retired = false, innocent = false;
     scheduler::Run done{0, 0, 0, 1};
   };
   struct Event;
@@ -80,10 +88,19 @@ class History {
   void handle(const Event& event);
   void spawn(int rank, PoolId pool);
   void remove_worker(int id);
+  void go_on(int id);
   void begin_task(int id);
+  std::uint64_t recall(int id, std::optional<JobId> dropped = {});
+  void ask(JobId id, bool cancel);
+  void ask_at_rank(const Event& event);
+  void answered(const Event& event);
+  std::uint64_t unanswered() const;
   void end_task(int id);
   void flush(int id);
   void report(const Event& event);
+  void give_back(const Event& event);
+  void returned(const Event& event);
+  void ask_again(JobId id);
   void damage_report(int rank);
   void lose_rank(int rank);
   void forget_job(JobId id);
@@ -93,6 +110,7 @@ class History {
   void drain_dealer(int rank);
   void check_send(const scheduler::SendRun& send);
   void check_give(int rank, const scheduler::Give& give);
+  void check_priority(int rank, const scheduler::Run& run);
   void check_ends();
   void check_nobody_idle();
 
@@ -109,6 +127,8 @@ class History {
   std::uint64_t longest_delay_ = 1;
   double death_ = 0;
   double damage_ = 0;
+  int priorities_ = 1;
+  bool thorough_ = false;
   int next_worker_ = 1;
   Counts counts_;
   std::string failure_;

@@ -34,11 +34,21 @@ TEST(History, every_task_ends_exactly_once) {
     total.retired += counts.retired;
     total.ranks_lost += counts.ranks_lost;
     total.refused += counts.refused;
+    total.recalls += counts.recalls;
+    total.taken_back += counts.taken_back;
+    total.asked += counts.asked;
+    total.asked_again += counts.asked_again;
+    total.innocent += counts.innocent;
+    total.asked_back += counts.asked_back;
+    total.returned += counts.returned;
   }
   std::cout << "seeds " << first << " to " << first + count - 1 << ": " << total.tasks << " tasks, " << total.deaths
             << " deaths, " << total.failed << " failed tasks, " << total.cancelled << " cancelled jobs, "
             << total.terminated << " terminated pools, " << total.retired << " retired workers, " << total.ranks_lost
-            << " lost ranks, " << total.refused << " refused reports\n";
+            << " lost ranks, " << total.refused << " refused reports, " << total.recalls << " recalls of "
+            << total.taken_back << " tasks, " << total.asked << " questions, " << total.asked_again << " again, "
+            << total.innocent << " innocent tasks, " << total.asked_back << " ranks asked for " << total.returned
+            << " tasks\n";
   if (only_one) return;
   // A generator that no longer makes these would prove nothing.
   EXPECT_GT(total.tasks, 20 * count);
@@ -49,6 +59,13 @@ TEST(History, every_task_ends_exactly_once) {
   EXPECT_GT(total.retired, count / 4);
   EXPECT_GT(total.ranks_lost, count / 100);
   EXPECT_GT(total.refused, count / 100);
+  EXPECT_GT(total.recalls, count / 20);
+  EXPECT_GT(total.taken_back, total.recalls);
+  EXPECT_GT(total.asked, count / 20);
+  EXPECT_GT(total.asked_again, count / 1000);
+  EXPECT_GT(total.innocent, count / 10);
+  EXPECT_GT(total.asked_back, count / 20);
+  EXPECT_GT(total.returned, count / 20);
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <iostream>
+#include <numeric>
 #include <random>
 
 #include "virtual_cluster.hpp"
@@ -95,6 +96,66 @@ TEST(Makespan, a_few_long_tasks_among_many_short_ones) {
 TEST(Makespan, a_slow_first_task_does_not_stop_the_short_ones) {
   const auto cluster = run(two_workers, 1'000'000, 1, [](TaskIndex task) { return task < 2 ? 10 * millisecond : 100; });
   EXPECT_LE(cluster->ratio(), 1.2);
+}
+
+TEST(Makespan, short_tasks_do_not_wait_for_a_long_one) {
+  constexpr std::int64_t second = 1'000 * millisecond;
+  for (const ClusterOptions& options : {two_workers, twelve_workers, ClusterOptions{.workers = {4}}}) {
+    const std::int64_t workers = std::accumulate(options.workers.begin(), options.workers.end(), 0);
+    for (const std::uint64_t chunksize : {0U, 1U, 1'000U}) {
+      // wherever it is: first of all, in the middle, and when all that is left has been sent
+      for (const TaskIndex long_one : {0U, 15'000U, 29'000U, 29'990U}) {
+        const auto cluster = run(options, 30'000, chunksize,
+                                 [long_one](TaskIndex task) { return task == long_one ? second : 10 * microsecond; });
+        EXPECT_LE(cluster->makespan(), second + 400 * millisecond / workers);
+        EXPECT_LE(cluster->shorts_end(), 400 * millisecond / (workers - 1) + 60 * millisecond)
+            << chunksize << ", " << long_one;
+      }
+    }
+  }
+}
+
+// As if the long ones waited for what all others do: one worker is enough for these, wherever they have been sent.
+TEST(Makespan, one_worker_that_does_not_wait_is_enough) {
+  for (std::uint64_t seed = 0; seed < 200; ++seed) {
+    std::mt19937_64 random(seed);
+    ClusterOptions options{.workers = {}};
+    for (std::uint64_t rank = 0; rank <= random() % 4; ++rank)
+      options.workers.push_back(static_cast<int>(random() % 5));
+    options.workers.push_back(1);
+    const int workers = std::accumulate(options.workers.begin(), options.workers.end(), 0);
+    constexpr std::uint64_t tasks = 3'000;
+    std::vector<std::int64_t> lengths(tasks, 1 + static_cast<std::int64_t>(random() % 20) * microsecond);
+    for (int waiting = 1; waiting < workers; ++waiting)
+      lengths[random() % (seed % 2 == 0 ? 30 : tasks)] = 10'000 * millisecond;
+    const std::uint64_t chunksize = seed % 3 == 0 ? 0 : 1 + random() % 500;
+    const auto cluster = run(options, tasks, chunksize, [&lengths](TaskIndex task) { return lengths[task]; });
+    EXPECT_LE(cluster->shorts_end(), 1'000 * millisecond) << seed;
+  }
+}
+
+TEST(Makespan, what_was_believed_to_be_short) {
+  for (const ClusterOptions& options : {two_workers, twelve_workers}) {
+    VirtualCluster cluster(options, [](JobId job, TaskIndex) { return job <= 5'000 ? microsecond : 5 * millisecond; });
+    constexpr JobId jobs = 6'000;
+    for (JobId job = 1; job <= jobs; ++job) {
+      cluster.scheduler().submit(job, 1, {});
+      cluster.scheduler().add_items(job, 1);
+      cluster.scheduler().end_items(job);
+    }
+    cluster.run();
+    EXPECT_EQ(cluster.jobs_ended(), jobs);
+    EXPECT_LE(cluster.ratio(), 1.05);
+  }
+}
+
+TEST(Makespan, nothing_is_given_back_where_tasks_are_alike) {
+  for (const ClusterOptions& options : {two_workers, twelve_workers}) {
+    for (const std::int64_t length : {microsecond, 100 * microsecond}) {
+      const auto cluster = run(options, 100'000, 1, [length](TaskIndex) { return length; });
+      EXPECT_EQ(cluster->returned(), 0U) << length;
+    }
+  }
 }
 
 TEST(Makespan, blocks_of_one_item) {

@@ -149,7 +149,112 @@ TEST_F(Scheduler, a_lost_task_is_first_and_alone) {
   EXPECT_TRUE(scheduler_.finished(0, job, 2, 2, milliseconds(2)));
   const auto sent = take<SendRun>();
   ASSERT_FALSE(sent.empty());
-  EXPECT_EQ(sent[0].run, (Tasks{job, 1, 1, 1}));
+  EXPECT_EQ(sent[0].run, (Tasks{job, 1, 1, 1, 1}));
+}
+
+TEST_F(Scheduler, a_task_is_told_how_often_it_was_lost) {
+  scheduler_.open_pool(pool, {1, 1});
+  submit(job, 1, {0, 5});
+  for (int attempt = 0; attempt < 4; ++attempt) {
+    const auto sent = take<SendRun>();
+    ASSERT_EQ(sent.size(), 1U);
+    EXPECT_EQ(sent[0].run.attempt, attempt);
+    EXPECT_TRUE(scheduler_.lost(sent[0].rank, job, 0, {}));
+  }
+  const int lost_rank = take<SendRun>().at(0).rank;
+  scheduler_.lose_rank(lost_rank);
+  const auto sent = take<SendRun>();
+  ASSERT_EQ(sent.size(), 1U);
+  EXPECT_EQ(sent[0].run.attempt, 4) << "it is not to blame for the rank";
+}
+
+TEST_F(Scheduler, higher_priority_first_then_order_of_submission) {
+  scheduler_.open_pool(pool, {1});
+  submit(1, 1);
+  EXPECT_EQ(take<SendRun>().size(), 1U);
+  // of the lowest priority under way, so that all of these wait here
+  for (const auto& [id, priority] : std::vector<std::pair<JobId, int>>{{2, -5}, {3, -1}, {4, -5}, {5, -1}, {6, -9}}) {
+    submit(id, 1, {.priority = priority});
+  }
+  std::vector<JobId> sent{1};
+  for (std::size_t next = 0; next < sent.size(); ++next) {
+    EXPECT_TRUE(scheduler_.finished(0, sent[next], 0, 1, milliseconds(5)));
+    for (const SendRun& send : take<SendRun>()) sent.push_back(send.run.job);
+  }
+  EXPECT_EQ(sent, (std::vector<JobId>{1, 3, 5, 2, 4, 6}));
+}
+
+TEST_F(Scheduler, a_higher_priority_is_sent_to_ranks_that_are_full) {
+  scheduler_.open_pool(pool, {2, 2});
+  submit(job, 1000, {1, 0});
+  EXPECT_FALSE(sent_tasks().empty());
+  submit(job + 1, 1, {.priority = 5});
+  submit(job + 2, 2, {.chunksize = 1, .priority = 9});
+  const auto sent = take<SendRun>();
+  std::map<JobId, std::uint64_t> tasks;
+  std::map<int, std::uint64_t> by_rank;
+  for (const SendRun& send : sent) {
+    EXPECT_EQ(send.run.priority, send.run.job == job + 1 ? 5 : 9);
+    tasks[send.run.job] += send.run.count;
+    by_rank[send.rank] += send.run.count;
+  }
+  EXPECT_EQ(tasks, (std::map<JobId, std::uint64_t>{{job + 1, 1}, {job + 2, 2}}));
+  EXPECT_EQ(by_rank.size(), 2U) << "on both ranks";
+}
+
+TEST_F(Scheduler, a_higher_priority_does_not_flood_a_rank) {
+  scheduler_.open_pool(pool, {2, 2});
+  submit(job, 100, {1, 0});
+  sent_tasks();
+  submit(job + 1, 1000, {.chunksize = 1, .priority = 1});
+  for (const auto& [rank, tasks] : sent_tasks()) EXPECT_LE(tasks, 8U) << rank;
+  scheduler_.open_pool(pool + 1, {0, 1});
+  scheduler_.submit(job + 2, pool + 1, {});
+  scheduler_.add_items(job + 2, 1);
+  sent_tasks();
+  scheduler_.submit(job + 3, pool + 1, {.chunksize = 1, .priority = 1});
+  scheduler_.add_items(job + 3, 100'000);
+  EXPECT_EQ(sent_tasks(), (Sent{{1, 8192}})) << "but the only one gets all it can order by itself";
+}
+
+TEST_F(Scheduler, knows_where_the_task_of_a_job_is) {
+  scheduler_.open_pool(pool, {1, 1});
+  EXPECT_EQ(scheduler_.rank_of(77), std::nullopt);
+  for (JobId id = 1; id <= 9; ++id) submit(id, 1, {0, 1});
+  std::map<JobId, int> ranks;
+  for (const SendRun& send : take<SendRun>()) ranks[send.run.job] = send.rank;
+  for (JobId id = 1; id <= 9; ++id) {
+    EXPECT_EQ(scheduler_.rank_of(id), ranks.contains(id) ? std::optional(ranks[id]) : std::nullopt) << id;
+  }
+  EXPECT_TRUE(scheduler_.lost(ranks.at(1), 1, 0, {}));
+  std::optional<int> now;
+  for (const SendRun& send : take<SendRun>()) now = send.run.job == 1 ? send.rank : now;
+  EXPECT_EQ(scheduler_.rank_of(1), now) << "wherever that is";
+  scheduler_.cancel(1);
+  EXPECT_EQ(scheduler_.rank_of(1), std::nullopt);
+}
+
+TEST_F(Scheduler, equal_priorities_are_as_none) {
+  std::vector<std::vector<Tasks>> runs;
+  for (const int priority : {0, 7}) {
+    PoolScheduler scheduler;
+    scheduler.open_pool(pool, {3, 2, 1});
+    std::vector<Tasks> sent;
+    for (JobId id = 1; id <= 40; ++id) {
+      scheduler.submit(id, pool, {.chunksize = id % 3, .priority = priority});
+      scheduler.add_items(id, id % 7);
+      scheduler.end_items(id);
+    }
+    for (std::size_t next = 0; next < scheduler.actions().size(); ++next) {
+      const Action action = scheduler.actions()[next];
+      const auto* send = std::get_if<SendRun>(&action);
+      if (send == nullptr) continue;
+      sent.push_back(Tasks{send->run.job, send->run.first, send->run.count, send->run.chunk});
+      EXPECT_TRUE(scheduler.finished(send->rank, send->run.job, send->run.first, send->run.count, milliseconds(1)));
+    }
+    runs.push_back(sent);
+  }
+  EXPECT_EQ(runs[0], runs[1]);
 }
 
 TEST_F(Scheduler, a_task_fails_after_its_retries) {
@@ -327,5 +432,92 @@ TEST(LedgerModel, agrees_with_a_naive_one) {
   }
 }
 
+// --- tasks that wait where others do not
+
+class Stuck : public Scheduler {
+ protected:
+  // Rank 1 has nothing to do, and rank 0 has five tasks for its worker.
+  Stuck() {
+    scheduler_.open_pool(pool, {1, 1});
+    submit(job, 10, {5, 0});
+    EXPECT_EQ(sent_tasks(), (Sent{{0, 5}, {1, 5}}));
+    EXPECT_TRUE(scheduler_.finished(1, job, 5, 5, milliseconds(1)));
+    EXPECT_TRUE(scheduler_.uneven());
+    scheduler_.rebalance();
+    EXPECT_TRUE(scheduler_.actions().empty()) << "they may end at once";
+  }
+  std::uint64_t asked() {
+    scheduler_.rebalance();
+    const std::vector<AskBack> questions = take<AskBack>();
+    EXPECT_LE(questions.size(), 1U);
+    if (questions.empty()) return 0;
+    EXPECT_EQ(questions[0].rank, 0);
+    EXPECT_EQ(questions[0].pool, pool);
+    return questions[0].count;
+  }
+};
+
+TEST_F(Stuck, what_waits_goes_to_who_is_idle) {
+  EXPECT_EQ(asked(), 2U);
+  EXPECT_EQ(asked(), 0U) << "it has not answered";
+  EXPECT_FALSE(scheduler_.uneven());
+  const std::vector<Tasks> back{{job, 1, 2}};
+  EXPECT_EQ(scheduler_.returned(0, pool, back).size(), 1U);
+  std::uint64_t sent = sent_tasks()[1];
+  EXPECT_GE(sent, 1U);
+  EXPECT_EQ(sent_tasks()[0], 0U) << "not back to where it waited";
+  EXPECT_TRUE(scheduler_.finished(1, job, 1, 1, milliseconds(1)));
+  sent += sent_tasks()[1];
+  EXPECT_EQ(sent, 2U);
+  EXPECT_TRUE(scheduler_.finished(1, job, 2, 1, milliseconds(1)));
+  scheduler_.rebalance();
+  EXPECT_EQ(asked(), 1U) << "once more";
+}
+
+TEST_F(Stuck, who_had_nothing_is_not_asked_again_until_something_happens) {
+  EXPECT_EQ(asked(), 2U);
+  EXPECT_TRUE(scheduler_.returned(0, pool, {}).empty());
+  EXPECT_EQ(asked(), 0U);
+  EXPECT_FALSE(scheduler_.uneven());
+  EXPECT_TRUE(scheduler_.finished(0, job, 0, 1, milliseconds(1)));
+  EXPECT_TRUE(scheduler_.uneven());
+  EXPECT_EQ(asked(), 1U);
+}
+
+TEST_F(Stuck, only_what_is_under_way_there_can_be_returned) {
+  EXPECT_EQ(asked(), 2U);
+  submit(job + 1, 2, {1, 0});
+  EXPECT_EQ(sent_tasks()[1], 1U);
+  const std::vector<Tasks> back{{job, 4, 2}, {job, 5, 1}, {job + 7, 0, 1}, {job + 1, 0, 1}};
+  EXPECT_TRUE(scheduler_.returned(0, pool, back).empty());
+  EXPECT_TRUE(scheduler_.returned(7, pool, {{job, 1, 1}}).empty());
+  EXPECT_TRUE(scheduler_.returned(0, pool + 1, {{job, 1, 1}}).empty());
+  scheduler_.cancel(job);
+  EXPECT_TRUE(scheduler_.returned(0, pool, {{job, 1, 2}}).empty());
+}
+
+TEST_F(Stuck, a_rank_that_goes_on_is_left_alone) {
+  for (TaskIndex task = 0; task < 4; ++task) {
+    EXPECT_TRUE(scheduler_.finished(0, job, task, 1, milliseconds(1)));
+    submit(100 + task, 1);
+    for (const SendRun& send : take<SendRun>()) {
+      EXPECT_TRUE(scheduler_.finished(send.rank, send.run.job, 0, 1, milliseconds(1)));
+    }
+  }
+  EXPECT_EQ(asked(), 0U);
+  EXPECT_FALSE(scheduler_.uneven());
+}
+
+TEST_F(Stuck, a_question_about_a_returned_task_finds_it) {
+  submit(job + 1, 1);
+  submit(job + 2, 1);
+  std::map<JobId, int> where;
+  for (const SendRun& send : take<SendRun>()) where[send.run.job] = send.rank;
+  for (const auto& [id, rank] : where) EXPECT_EQ(scheduler_.rank_of(id), rank);
+  EXPECT_EQ(scheduler_.returned(where.at(job + 1), pool, {{job + 1, 0, 1}}).size(), 1U);
+  std::optional<int> now;
+  for (const SendRun& send : take<SendRun>()) now = send.rank;
+  EXPECT_EQ(scheduler_.rank_of(job + 1), now);
+}
 }  // namespace
 }  // namespace rankpool::scheduler

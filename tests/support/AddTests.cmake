@@ -123,6 +123,17 @@ function(add_example_test target)
                                TIMEOUT ${A_TIMEOUT} ENV ${A_ENV} EXPECT ${A_EXPECT})
 endfunction()
 
+# add_same_output_test(TARGET [ARGS arg...]): a program of the README prints the same for any number of workers and ranks.
+function(add_same_output_test target)
+  cmake_parse_arguments(A "" "" "ARGS" ${ARGN})
+  set(launch ${MPIEXEC_EXECUTABLE} ${MPIEXEC_NUMPROC_FLAG} 3)
+  if(rankpool_open_mpi)
+    list(APPEND launch --oversubscribe --bind-to none --timeout 50)
+  endif()
+  rankpool_add_test(example.${target}.same_output alone LABEL example TIMEOUT 60 PROCESSORS 4 ENV ${rankpool_mpi_env}
+                    COMMAND ${rankpool_support}/same_output $<TARGET_FILE:${target}> ${A_ARGS} -- ${launch})
+endfunction()
+
 # NAME.alone and NAME.n4: alone a program uses every core, so no number of ranks leaves room for a neighbour at -j2.
 function(rankpool_add_tests_for_ranks name ranks)
   foreach(count IN LISTS ranks)

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <exception>
 #include <span>
+#include <string>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -40,15 +41,16 @@ Bytes make_call(const F& f, const Args&... args) {
 /// Collects results and errors.
 class RecordingSink final : public detail::TaskSink {
  public:
-  detail::Buffer& begin() override {
+  detail::Buffer* begin() override {
     mark_ = results.size();
-    return results;
+    return &results;
   }
   void value() override { ++values; }
-  void error(Stage stage) override {
+  void error(Stage stage, std::string arguments) override {
     EXPECT_EQ(results.size(), mark_);
     errors.push_back(wire::describe_current_exception());
     errors.back().stage = stage;
+    errors.back().arguments = std::move(arguments);
   }
 
   detail::Buffer results;

@@ -247,9 +247,9 @@ TEST(Dispatcher, MissingItemsAreErrorsOfTheirTasks) {
 
 TEST(Dispatcher, WhatTheSinkThrowsIsNoErrorOfATask) {
   struct Broken final : rankpool::detail::TaskSink {
-    Buffer& begin() override { return buffer; }
+    Buffer* begin() override { return &buffer; }
     void value() override { throw std::runtime_error("the link is gone"); }
-    void error(Stage) override { ++errors; }
+    void error(Stage, std::string) override { ++errors; }
     Buffer buffer;
     int errors = 0;
   } sink;

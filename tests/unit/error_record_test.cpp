@@ -273,6 +273,21 @@ TEST(ErrorRecord, TheStageIsInTheTrace) {
   }
 }
 
+TEST(ErrorRecord, TheArgumentsAreInTheTrace) {
+  ErrorRecord record = describe([] { throw std::logic_error("text"); });
+  EXPECT_TRUE(record.arguments.empty());
+  record.stage = ErrorRecord::Stage::call;
+  record.arguments = "arguments: (1, 2)";
+  try {
+    std::rethrow_exception(wire::to_exception(travel(record), place()));
+  } catch (const RemoteInfo& info) {
+    EXPECT_EQ(info.trace(),
+              "task 5 on rank 2 (host node07, process 4711)\n"
+              "  arguments: (1, 2)\n"
+              "  std::logic_error: text");
+  }
+}
+
 class Registered : public std::exception {
  public:
   Registered() = default;
@@ -334,6 +349,7 @@ TEST(ErrorRecord, EveryCutIsRefused) {
     }
   });
   record.stage = ErrorRecord::Stage::call;
+  record.arguments = "argument: 1";
   Buffer buffer;
   record.encode(buffer);
   for (std::size_t size = 0; size < buffer.size(); ++size) {

@@ -61,6 +61,20 @@ TEST(ItemStore, CutsRunsOutOfBlocks) {
   EXPECT_EQ(copy(of_one_size.items(20, 30)), numbers(20, 30));
 }
 
+TEST(ItemStore, KnowsWhatCameTogether) {
+  ItemStore store(0);
+  store.add(0, 5, {items_of(0, 5), {}});
+  store.add(5, 10, {items_of(5, 10), {}});
+  EXPECT_EQ(store.together(0, 15), 5u);
+  EXPECT_EQ(store.together(2, 2), 2u);
+  EXPECT_EQ(store.together(5, 100), 10u);
+  store.ended(8, 1);
+  EXPECT_EQ(store.together(6, 100), 2u);
+  EXPECT_EQ(store.together(9, 100), 6u);
+  EXPECT_THROW(store.together(8, 1), std::logic_error);
+  EXPECT_THROW(store.together(15, 1), std::logic_error);
+}
+
 TEST(ItemStore, PassesLargeRunsOnByReference) {
   constexpr std::uint64_t count = 100'000;
   detail::Buffer buffer;

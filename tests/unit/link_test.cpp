@@ -246,8 +246,8 @@ TEST_F(LinkTest, UserSleepsUntilTheEngineRings) {
 }
 
 TEST_F(LinkTest, TasksBegunIsSharedAndEndsMove) {
-  user.tasks_begun().store(5);
-  EXPECT_EQ(engine.tasks_begun().load(), 5U);
+  EXPECT_TRUE(user.tasks().begin());
+  EXPECT_EQ(engine.tasks().begun(), 1U);
   ASSERT_TRUE(user.try_send(head_with(1), {}, {}, make_slice(40'000, 3)));
   LinkEnd moved(std::move(engine));
   EXPECT_FALSE(engine);
@@ -256,6 +256,38 @@ TEST_F(LinkTest, TasksBegunIsSharedAndEndsMove) {
   ASSERT_TRUE(engine.receive(incoming));
   EXPECT_TRUE(is_slice(incoming.slice, 40'000, 3));
   engine.release();
+}
+
+TEST_F(LinkTest, WhatIsRecalledIsNotBegun) {
+  EXPECT_TRUE(user.tasks().begin());
+  EXPECT_EQ(engine.tasks().recall(), 1U);
+  EXPECT_EQ(engine.tasks().recall(), 1U);
+  EXPECT_EQ(engine.tasks().recalls(), 2U);
+  EXPECT_FALSE(user.tasks().begin());
+  user.tasks().passed_recall();
+  EXPECT_FALSE(user.tasks().begin());
+  user.tasks().passed_recall();
+  EXPECT_EQ(engine.tasks().begun(), 1U);
+  EXPECT_TRUE(user.tasks().begin());
+  EXPECT_EQ(engine.tasks().begun(), 2U);
+  EXPECT_EQ(engine.tasks().recalls(), 0U);
+}
+
+TEST_F(LinkTest, ARefusedTaskIsNeverCounted) {
+  std::atomic<bool> done{false};
+  std::uint64_t begun = 0;
+  std::thread child([&] {
+    while (!done)
+      if (user.tasks().begin()) ++begun;
+  });
+  for (int round = 0; round < 2'000; ++round) {
+    const std::uint64_t counted = engine.tasks().recall();
+    for (int look = 0; look < 20; ++look) EXPECT_EQ(engine.tasks().begun(), counted);
+    user.tasks().passed_recall();
+  }
+  done = true;
+  child.join();
+  EXPECT_EQ(engine.tasks().begun(), begun);
 }
 
 TEST_F(LinkTest, EverythingSentBeforeTheEndOfThePeerIsThere) {

@@ -24,6 +24,14 @@ class Dealer : public testing::Test {
     for (const DealerAction& action : std::exchange(dealer_.actions(), {})) result.push_back(std::get<Give>(action));
     return result;
   }
+  // The workers of all actions so far, which must be recalls.
+  std::vector<WorkerId> recalls() {
+    std::vector<WorkerId> result;
+    for (const DealerAction& action : std::exchange(dealer_.actions(), {})) {
+      result.push_back(std::get<Recall>(action).worker);
+    }
+    return result;
+  }
   // Makes the job known: `tasks` tasks were run by worker 1, which must be free.
   void measure(JobId id, Nanoseconds each, std::uint64_t tasks) {
     for (std::uint64_t task = 0; task < tasks; ++task) {
@@ -223,6 +231,7 @@ TEST_F(Dealer, a_forgotten_job_leaves_the_queue_and_does_not_come_back) {
   dealer_.add_run(pool, Tasks{job + 1, 0, 1, 1});
   dealer_.actions().clear();
   dealer_.forget_job(job);
+  EXPECT_EQ(recalls(), std::vector<WorkerId>{1});
   EXPECT_TRUE(dealer_.finished(1, job, 0, 1, milliseconds(3)));
   dealer_.remove_worker(1, 1);
   EXPECT_TRUE(dealer_.actions().empty());
@@ -255,5 +264,332 @@ TEST_F(Dealer, pools_do_not_mix) {
   EXPECT_TRUE(gives().empty());
 }
 
+// --- priority
+
+Tasks of(int priority, JobId id, std::uint64_t count = 1) { return {id, 0, count, 1, 0, priority}; }
+
+TEST_F(Dealer, higher_priorities_are_dealt_first_and_equal_ones_in_order) {
+  dealer_.add_worker(pool, 1);
+  dealer_.add_run(pool, of(0, 50));
+  dealer_.actions().clear();
+  for (const auto& [priority, id] : std::vector<std::pair<int, JobId>>{{0, 1}, {5, 2}, {1, 3}, {10, 4}, {5, 5}}) {
+    dealer_.add_run(pool, of(priority, id));
+  }
+  const JobId order[] = {50, 4, 2, 5, 3, 1};
+  for (std::size_t next = 0; next < 5; ++next) {
+    EXPECT_TRUE(dealer_.actions().empty() || std::holds_alternative<Recall>(dealer_.actions().front()));
+    dealer_.actions().clear();
+    dealer_.recalled(1, next + 1);  // the shell finds all begun
+    EXPECT_TRUE(gives().empty());
+    ASSERT_TRUE(dealer_.finished(1, order[next], 0, 1, milliseconds(2)));
+    const auto given = gives();
+    ASSERT_EQ(given.size(), 1U);
+    EXPECT_EQ(given[0].run.job, order[next + 1]);
+  }
+}
+
+TEST_F(Dealer, takes_back_what_is_lower_and_not_begun) {
+  dealer_.add_worker(pool, 1);
+  measure(job, microseconds(1), 100);
+  dealer_.add_run(pool, Tasks{job, 0, 60, 1});
+  std::uint64_t given = 0;
+  for (const Give& give : gives()) given += give.run.count;
+  ASSERT_GT(given, 10U);
+  dealer_.add_run(pool, of(3, 77, 2));
+  EXPECT_EQ(recalls(), std::vector<WorkerId>{1});
+  const std::uint64_t before = dealer_.last_given(1) - given;
+  dealer_.recalled(1, before + 2);
+  EXPECT_EQ(dealer_.last_given(1), before + 2);
+  EXPECT_TRUE(gives().empty()) << "not behind the two it has begun";
+  EXPECT_TRUE(dealer_.finished(1, job, 0, 2, microseconds(2)));
+  const auto next = gives();
+  ASSERT_EQ(next.size(), 1U);
+  EXPECT_EQ(next[0].run.job, 77U);
+  EXPECT_EQ(next[0].run.count, 1U) << "nothing is known of these";
+  EXPECT_EQ(dealer_.last_given(1), before + 3);
+}
+
+TEST_F(Dealer, takes_nothing_back_for_equals) {
+  dealer_.add_worker(pool, 1);
+  measure(job, microseconds(1), 100);
+  dealer_.add_run(pool, Tasks{job, 0, 60, 1});
+  EXPECT_FALSE(gives().empty());
+  dealer_.add_run(pool, of(0, 77));
+  dealer_.add_run(pool, of(-1, 78));
+  for (const Give& give : gives()) EXPECT_NE(give.run.job, 78U);
+}
+
+TEST_F(Dealer, takes_nothing_back_where_a_worker_is_free) {
+  dealer_.add_worker(pool, 1);
+  dealer_.add_run(pool, Tasks{job, 0, 4, 4});
+  EXPECT_EQ(gives().size(), 1U);
+  dealer_.add_worker(pool, 2);
+  dealer_.add_run(pool, of(9, 78));
+  EXPECT_EQ(gives(), (std::vector<Give>{{2, of(9, 78)}}));
+}
+
+// --- recall
+
+TEST_F(Dealer, what_is_taken_back_is_dealt_again_in_order) {
+  dealer_.add_worker(pool, 1, 20);
+  dealer_.add_run(pool, Tasks{job, 0, 8, 8});
+  EXPECT_EQ(gives(), (std::vector<Give>{{1, {job, 0, 8, 8}}}));
+  EXPECT_TRUE(dealer_.finished(1, job, 0, 2, milliseconds(1)));
+  EXPECT_TRUE(gives().empty());
+  dealer_.recalled(1, 4);
+  EXPECT_EQ(dealer_.last_given(1), 4U);
+  EXPECT_EQ(dealer_.busy(), 1);
+  EXPECT_TRUE(gives().empty()) << "it has two that it has begun";
+  dealer_.add_worker(pool, 2);
+  EXPECT_EQ(gives(), (std::vector<Give>{{2, {job, 4, 4, 8}}}));
+  EXPECT_TRUE(dealer_.finished(1, job, 2, 2, milliseconds(1)));
+  EXPECT_EQ(dealer_.busy(), 1);
+  dealer_.recalled(2, 0);
+  EXPECT_EQ(gives().size(), 1U) << "to one of the two that are free";
+  EXPECT_EQ(dealer_.busy(), 1);
+}
+
+TEST_F(Dealer, a_worker_that_had_its_share_gets_what_was_taken_back) {
+  dealer_.add_worker(pool, 1, 2);
+  dealer_.add_run(pool, Tasks{job, 0, 2, 2});
+  EXPECT_EQ(gives().size(), 1U);
+  dealer_.recalled(1, 0);
+  EXPECT_EQ(gives(), (std::vector<Give>{{1, {job, 0, 2, 2}}}));
+  EXPECT_TRUE(dealer_.finished(1, job, 0, 2, milliseconds(1)));
+  ASSERT_EQ(dealer_.actions().size(), 1U);
+  EXPECT_TRUE(std::holds_alternative<Retire>(dealer_.actions().front()));
+}
+
+TEST_F(Dealer, finds_a_task_and_drops_it) {
+  dealer_.add_worker(pool, 1);
+  for (JobId id = 1; id <= 3; ++id) dealer_.add_run(pool, of(0, id));
+  EXPECT_EQ(gives(), (std::vector<Give>{{1, of(0, 1)}}));
+  EXPECT_EQ(dealer_.find(pool, 1), (RankDealer::Place{1, 1}));
+  EXPECT_EQ(dealer_.find(pool, 2), (RankDealer::Place{0, 0}));
+  EXPECT_EQ(dealer_.find(pool, 4), std::nullopt);
+  EXPECT_EQ(dealer_.find(pool + 1, 1), std::nullopt);
+  EXPECT_EQ(dealer_.job_of(1, 1), std::optional<JobId>(1));
+  EXPECT_EQ(dealer_.job_of(1, 2), std::nullopt);
+  dealer_.forget_job(2);
+  EXPECT_EQ(dealer_.find(pool, 2), std::nullopt);
+  dealer_.recalled(1, 0, 1);
+  EXPECT_EQ(gives(), (std::vector<Give>{{1, of(0, 3)}}));
+  EXPECT_EQ(dealer_.find(pool, 1), std::nullopt);
+  EXPECT_EQ(dealer_.find(pool, 3), (RankDealer::Place{1, 1}));
+  dealer_.recalled(1, 1, 3);
+  EXPECT_EQ(dealer_.find(pool, 3), (RankDealer::Place{1, 1})) << "it has begun";
+}
+
+TEST_F(Dealer, nothing_is_given_between_recall_and_answer) {
+  dealer_.add_worker(pool, 1);
+  dealer_.add_run(pool, Tasks{job, 0, 4, 4});
+  EXPECT_EQ(gives().size(), 1U);
+  dealer_.forget_job(job);
+  EXPECT_EQ(recalls(), std::vector<WorkerId>{1});
+  dealer_.add_run(pool, of(0, 77));
+  EXPECT_TRUE(gives().empty());
+  dealer_.recalled(1, 1);
+  EXPECT_TRUE(gives().empty());
+  EXPECT_TRUE(dealer_.finished(1, job, 0, 1, milliseconds(2)));
+  EXPECT_EQ(gives(), (std::vector<Give>{{1, of(0, 77)}}));
+}
+
+// --- blame
+
+TEST_F(Dealer, the_task_begun_last_is_to_blame) {
+  dealer_.add_worker(pool, 1);
+  dealer_.add_run(pool, Tasks{job, 0, 8, 8});
+  EXPECT_EQ(gives().size(), 1U);
+  EXPECT_TRUE(dealer_.finished(1, job, 0, 2, milliseconds(1)));
+  dealer_.remove_worker(1, 5);
+  ASSERT_EQ(dealer_.actions().size(), 1U);
+  EXPECT_EQ(std::get<TaskDied>(dealer_.actions().front()).task, 4U);
+  dealer_.actions().clear();
+  dealer_.add_worker(pool, 2);
+  EXPECT_EQ(gives(), (std::vector<Give>{{2, {job, 2, 2, 8}}}));
+  EXPECT_TRUE(dealer_.finished(2, job, 2, 2, milliseconds(1)));
+  EXPECT_EQ(gives(), (std::vector<Give>{{2, {job, 5, 3, 8}}}));
+}
+
+TEST_F(Dealer, an_innocent_task_is_dealt_again) {
+  dealer_.add_worker(pool, 1);
+  dealer_.add_run(pool, Tasks{job, 0, 2, 2});
+  EXPECT_EQ(gives().size(), 1U);
+  dealer_.remove_worker(1, 1, false);
+  EXPECT_TRUE(gives().empty());
+  dealer_.add_worker(pool, 2);
+  EXPECT_EQ(gives(), (std::vector<Give>{{2, {job, 0, 2, 2}}}));
+}
+
+// --- tasks behind others
+
+TEST_F(Dealer, what_lies_behind_a_task_goes_to_who_is_free) {
+  dealer_.add_worker(pool, 1);
+  dealer_.add_run(pool, Tasks{job, 0, 10, 10});
+  EXPECT_FALSE(dealer_.uneven());
+  dealer_.add_worker(pool, 2);
+  EXPECT_EQ(gives().size(), 1U);
+  EXPECT_TRUE(dealer_.uneven());
+  dealer_.rebalance();
+  EXPECT_TRUE(dealer_.actions().empty()) << "it may end at once";
+  dealer_.rebalance();
+  EXPECT_EQ(recalls(), std::vector<WorkerId>{1});
+  dealer_.recalled(1, 1);
+  EXPECT_EQ(gives(), (std::vector<Give>{{2, {job, 1, 9, 10}}}));
+  EXPECT_EQ(dealer_.busy(), 2);
+  EXPECT_FALSE(dealer_.uneven() && (dealer_.rebalance(), dealer_.uneven())) << "nobody is free";
+  dealer_.add_worker(pool, 3);
+  EXPECT_TRUE(dealer_.uneven());
+}
+
+TEST_F(Dealer, nothing_is_recalled_from_who_goes_on) {
+  dealer_.add_worker(pool, 1);
+  dealer_.add_worker(pool, 2);
+  for (TaskIndex task = 0; task < 30; task += 3) {
+    dealer_.add_run(pool, Tasks{job, task, 3, 3});
+    const std::vector<Give> given = gives();
+    ASSERT_EQ(given.size(), 1U);
+    const WorkerId worker = given.front().worker;
+    EXPECT_TRUE(dealer_.uneven());
+    dealer_.rebalance();
+    EXPECT_TRUE(dealer_.finished(worker, job, task, 2, microseconds(1)));
+    dealer_.rebalance();
+    EXPECT_TRUE(dealer_.finished(worker, job, task + 2, 1, microseconds(1)));
+    EXPECT_FALSE(dealer_.uneven());
+  }
+  EXPECT_TRUE(dealer_.actions().empty());
+}
+
+TEST_F(Dealer, a_worker_that_has_begun_all_is_left_alone) {
+  dealer_.add_worker(pool, 1);
+  dealer_.add_run(pool, Tasks{job, 0, 2, 2});
+  dealer_.add_worker(pool, 2);
+  gives();
+  dealer_.rebalance();
+  dealer_.rebalance();
+  EXPECT_EQ(recalls(), std::vector<WorkerId>{1});
+  dealer_.recalled(1, 2);  // its report of the first is on the way
+  dealer_.rebalance();
+  EXPECT_FALSE(dealer_.uneven());
+  EXPECT_TRUE(dealer_.actions().empty());
+}
+
+TEST_F(Dealer, however_many_wait_the_last_task_is_begun) {
+  constexpr WorkerId workers = 6;
+  dealer_.add_worker(pool, 1);
+  measure(job, Nanoseconds(10), 100);
+  for (WorkerId worker = 2; worker <= workers; ++worker) dealer_.add_worker(pool, worker);
+  dealer_.add_run(pool, Tasks{job, 0, 1'000, 1});
+  std::map<WorkerId, std::uint64_t> waits_at;  // what the worker has begun in its life when it waits
+  std::map<WorkerId, std::uint64_t> before;
+  before[1] = 200;
+  std::uint64_t rounds = 0;
+  bool last_begun = false;
+  std::map<WorkerId, std::vector<TaskIndex>> inside;
+  const auto act = [&] {
+    for (std::size_t next = 0; next < dealer_.actions().size(); ++next) {
+      const DealerAction action = dealer_.actions()[next];
+      if (const auto* give = std::get_if<Give>(&action)) {
+        for (std::uint64_t i = 0; i < give->run.count; ++i) inside[give->worker].push_back(give->run.first + i);
+      } else {
+        const WorkerId worker = std::get<Recall>(action).worker;
+        const std::uint64_t begun = waits_at.contains(worker) ? 1 : 0;
+        inside[worker].resize(begun);
+        dealer_.recalled(worker, before[worker] + begun);
+      }
+    }
+    dealer_.actions().clear();
+  };
+  act();
+  // Whatever comes first in five of them waits; the sixth works.
+  for (; !last_begun && rounds < 10'000; ++rounds) {
+    for (auto& [worker, tasks] : inside) {
+      if (tasks.empty() || waits_at.contains(worker)) continue;
+      last_begun = last_begun || tasks.front() == 999;
+      if (waits_at.size() < workers - 1) {
+        waits_at[worker] = before[worker] + 1;
+        continue;
+      }
+      ASSERT_TRUE(dealer_.finished(worker, job, tasks.front(), 1, Nanoseconds(10)));
+      ++before[worker];
+      tasks.erase(tasks.begin());
+      act();
+      break;
+    }
+    dealer_.rebalance();
+    act();
+  }
+  EXPECT_TRUE(last_begun);
+  EXPECT_LT(rounds, 1'200U);
+}
+
+// --- tasks that are given back
+
+TEST_F(Dealer, gives_back_from_the_queue_first) {
+  dealer_.add_worker(pool, 1);
+  dealer_.add_run(pool, Tasks{job, 0, 10, 2});
+  gives();
+  dealer_.prepare_give_back(pool, 3);
+  EXPECT_TRUE(dealer_.actions().empty());
+  EXPECT_EQ(dealer_.give_back(pool, 3), (std::vector<Tasks>{{job, 2, 3, 2}}));
+  EXPECT_TRUE(dealer_.finished(1, job, 0, 2, milliseconds(2)));
+  EXPECT_EQ(gives(), (std::vector<Give>{{1, {job, 5, 2, 2}}}));
+}
+
+TEST_F(Dealer, gives_back_what_a_worker_has_not_begun) {
+  dealer_.add_worker(pool, 1);
+  dealer_.add_run(pool, Tasks{job, 0, 5, 5});
+  dealer_.add_run(pool, Tasks{job, 5, 2, 2});
+  gives();
+  dealer_.prepare_give_back(pool, 100);
+  EXPECT_EQ(recalls(), std::vector<WorkerId>{1});
+  dealer_.recalled(1, 2);
+  EXPECT_TRUE(gives().empty());
+  EXPECT_EQ(dealer_.give_back(pool, 100), (std::vector<Tasks>{{job, 2, 3, 5}, {job, 5, 2, 2}}));
+  EXPECT_TRUE(dealer_.finished(1, job, 0, 2, milliseconds(1)));
+  EXPECT_TRUE(gives().empty());
+  EXPECT_EQ(dealer_.busy(), 0);
+}
+
+TEST_F(Dealer, keeps_what_somebody_here_can_begin) {
+  dealer_.add_worker(pool, 1);
+  dealer_.add_run(pool, Tasks{job, 0, 5, 5});
+  dealer_.add_worker(pool, 2);
+  gives();
+  dealer_.prepare_give_back(pool, 5);
+  EXPECT_EQ(recalls(), std::vector<WorkerId>{1});
+  dealer_.recalled(1, 1);
+  EXPECT_EQ(dealer_.give_back(pool, 2), (std::vector<Tasks>{{job, 2, 2, 5}}));
+  const std::vector<Give> given = gives();
+  ASSERT_EQ(given.size(), 1U);
+  EXPECT_EQ(given[0], (Give{2, {job, 1, 1, 5}}));
+  EXPECT_TRUE(dealer_.finished(2, job, 1, 1, milliseconds(2)));
+  EXPECT_EQ(gives(), (std::vector<Give>{{2, {job, 4, 1, 5}}}));
+}
+
+TEST_F(Dealer, gives_back_the_higher_priorities_first) {
+  dealer_.add_worker(pool, 1);
+  dealer_.add_run(pool, of(5, 1));
+  dealer_.add_run(pool, of(0, 2));
+  dealer_.add_run(pool, of(3, 3, 2));
+  gives();
+  dealer_.prepare_give_back(pool, 3);
+  const std::vector<Tasks> back = dealer_.give_back(pool, 3);
+  ASSERT_EQ(back.size(), 2U);
+  EXPECT_EQ(back[0].job, 3U);
+  EXPECT_EQ(back[0].count, 2U);
+  EXPECT_EQ(back[1].job, 2U);
+}
+
+TEST_F(Dealer, keeps_what_nobody_else_knows) {
+  dealer_.add_worker(pool, 1);
+  dealer_.add_run(pool, Tasks{job, 0, 1, 1});
+  dealer_.add_run(pool, Tasks{job, 1, 4, 1}, true);
+  gives();
+  dealer_.prepare_give_back(pool, 9);
+  EXPECT_TRUE(dealer_.give_back(pool, 9).empty());
+  dealer_.prepare_give_back(pool + 1, 9);
+  EXPECT_TRUE(dealer_.give_back(pool + 1, 9).empty());
+}
 }  // namespace
 }  // namespace rankpool::scheduler

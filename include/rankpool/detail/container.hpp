@@ -1,10 +1,12 @@
 // What the handles of containers have in common.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -14,6 +16,7 @@
 
 #include <rankpool/detail/codec.hpp>
 #include <rankpool/detail/container_ops.hpp>
+#include <rankpool/detail/deadline.hpp>
 #include <rankpool/detail/handle.hpp>
 #include <rankpool/detail/reader.hpp>
 
@@ -35,7 +38,14 @@ class Container : public Handle {
  protected:
   using Handle::Handle;
 
+  /// @throws TimeoutError if the handle has a limit and there is no answer by then: nothing has changed
   ContainerAnswer ask(ContainerOp operation, Buffer request = {}) const;
+  /// The same container, by a handle whose calls wait no longer than that.
+  template <class Self, class Rep, class Period>
+  static Self limited(Self handle, std::chrono::duration<Rep, Period> limit) {
+    handle.limit_ = std::chrono::ceil<std::chrono::nanoseconds>(limit);
+    return handle;
+  }
   std::size_t ask_size() const { return ask(ContainerOp::size).size; }
   /// Takes back what begin_update has begun, if the home still knows of it.
   void abandon() const noexcept;
@@ -95,8 +105,11 @@ class Container : public Handle {
   auto run_update(Make&& make, F&& f, Request&& request) const;
 
  private:
+  ContainerAnswer ask_until(Deadline deadline, ContainerOp operation, Buffer request) const;
   /// Writes the head and the handles of an item; those in the key count too, but no key has any.
   static void finish_item(Buffer& out, std::size_t at, ItemHead head, std::size_t carried);
+
+  std::optional<std::chrono::nanoseconds> limit_;
 };
 
 template <class Make, class F, class Request>
@@ -107,10 +120,10 @@ auto Container::run_update(Make&& make, F&& f, Request&& request) const {
     Value value = make();
     if constexpr (std::is_void_v<Result>) {
       std::invoke(std::forward<F>(f), value);
-      ask(ContainerOp::end_update, request(value));
+      ask_until({}, ContainerOp::end_update, request(value));  // nothing keeps it waiting
     } else {
       Result result = std::invoke(std::forward<F>(f), value);
-      ask(ContainerOp::end_update, request(value));
+      ask_until({}, ContainerOp::end_update, request(value));
       return result;
     }
   } catch (...) {

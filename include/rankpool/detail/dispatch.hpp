@@ -6,12 +6,14 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <type_traits>
 #include <typeinfo>
 
 #include <rankpool/detail/buffer.hpp>
 #include <rankpool/detail/callable_codec.hpp>
 #include <rankpool/detail/codec.hpp>
+#include <rankpool/detail/preview.hpp>
 #include <rankpool/detail/reader.hpp>
 
 namespace rankpool::detail {
@@ -19,16 +21,27 @@ namespace rankpool::detail {
 /// Where a dispatcher reports the tasks of a run, one after the other.
 class TaskSink {
  public:
-  /// The next task begins; what it appends to the buffer returned is its result.
-  virtual Buffer& begin() = 0;
+  /// The next task begins; what it appends to the buffer returned is its result. Null: neither it nor the rest of the
+  /// run may begin.
+  virtual Buffer* begin() = 0;
   /// It ended with a value, which is now in the buffer.
   virtual void value() = 0;
-  /// It ended with the exception that is being handled now. `stage` says what was being done.
+  /// It ended with the exception that is being handled now. `stage` says what was being done, `arguments` is a line
+  /// that says with what; it may be empty.
   enum class Stage : std::uint8_t { decode_arguments, call, encode_result };
-  virtual void error(Stage stage) = 0;
+  virtual void error(Stage stage, std::string arguments) = 0;
 
  protected:
   ~TaskSink() = default;
+};
+
+/// More of a dispatcher that reduces the values of its tasks to one, which stays with the callable.
+struct FoldEntry {
+  /// Reduces an encoded value, of the same job in another process, into that of this callable. Sets the stage before
+  /// each step, as a TaskSink is told it.
+  void (*merge)(void* callable, Reader& partial, TaskSink::Stage& stage);
+  /// Appends the value, if there is any. Without `keep` the callable has none any more.
+  void (*flush)(void* callable, Buffer& out, bool keep);
 };
 
 /// One instantiated dispatcher. Static, linked into the registry of the process before `main`.
@@ -37,6 +50,7 @@ struct Entry {
   void (*destroy)(void* callable) noexcept;
   void (*run)(void* callable, Reader& items, std::uint64_t count, TaskSink& sink);  ///< runs `count` tasks
   const std::type_info* callable;                                                   ///< for messages only
+  const FoldEntry* fold = nullptr;                                                  ///< null: each task has a result
   Entry* next = nullptr;
   std::atomic<std::uint64_t> handle{0};
 };
@@ -92,8 +106,11 @@ template <class F, class Item, bool unpack>
 void Dispatcher<F, Item, unpack>::run(void* callable, Reader& items, std::uint64_t count, TaskSink& sink) {
   F& f = *static_cast<F*>(callable);
   for (; count != 0; --count) {
-    Buffer& out = sink.begin();
+    Buffer* const begun = sink.begin();
+    if (begun == nullptr) return;
+    Buffer& out = *begun;
     const std::size_t mark = out.size();
+    const Reader arguments = items;
     auto stage = TaskSink::Stage::decode_arguments;
     bool ok = false;
     try {
@@ -111,7 +128,8 @@ void Dispatcher<F, Item, unpack>::run(void* callable, Reader& items, std::uint64
       throw;  // the thread is being cancelled: not an error of the task
     } catch (...) {
       out.truncate(mark);
-      sink.error(stage);
+      sink.error(stage, stage == TaskSink::Stage::decode_arguments ? std::string()
+                                                                   : preview_arguments<Item, unpack>(arguments));
     }
     if (ok) sink.value();
   }

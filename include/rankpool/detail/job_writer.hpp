@@ -10,6 +10,7 @@
 
 #include <rankpool/detail/buffer.hpp>
 #include <rankpool/detail/codec.hpp>
+#include <rankpool/detail/fold_kind.hpp>
 #include <rankpool/detail/job_state.hpp>
 
 namespace rankpool::detail {
@@ -18,9 +19,15 @@ class PoolClient;
 
 /// What the scheduler must know of a job before its items come.
 struct JobShape {
-  std::uint64_t chunksize = 0;   ///< 0: automatic
-  int retries = -1;              ///< -1: the pool's
-  std::uint32_t item_bytes = 0;  ///< 0: every item has its length in front
+  std::uint64_t chunksize = 0;    ///< 0: automatic
+  int retries = -1;               ///< -1: the pool's
+  int priority = 0;               ///< higher first
+  std::uint64_t time_limit = 0;   ///< ns that a task may run; 0: no limit
+  std::uint64_t first_index = 0;  ///< what the first task is called; of a call its pool says
+  bool is_call = false;           ///< one task, which can be asked about
+  std::uint32_t item_bytes = 0;   ///< 0: every item has its length in front
+  bool each_awaited = false;      ///< somebody waits for every result, not just for the last
+  Fold fold = Fold::none;
 };
 
 /// Sends the items of one job, in blocks that start small, so that the first workers begin at once, and grow. A job

@@ -20,6 +20,7 @@ enum class ObjectType : std::uint32_t {
   dict,
   list,
   space,
+  shared,
 };
 
 }  // namespace rankpool::detail

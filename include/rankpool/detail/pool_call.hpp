@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <ranges>
 #include <stdexcept>
 #include <string>
 #include <tuple>
@@ -16,6 +17,7 @@
 #include <rankpool/detail/dispatch.hpp>
 #include <rankpool/detail/job_writer.hpp>
 #include <rankpool/detail/result_state.hpp>
+#include <rankpool/map_options.hpp>
 
 namespace rankpool::detail {
 
@@ -39,6 +41,13 @@ struct Many<void> {
 };
 template <class R>
 using many_t = typename Many<R>::type;
+
+/// How many results a range will have; 0 if that is not known.
+template <class Range>
+std::size_t expected_size(Range& range) {
+  if constexpr (std::ranges::sized_range<Range>) return static_cast<std::size_t>(std::ranges::size(range));
+  return 0;
+}
 
 template <class R>
 std::shared_ptr<ResultState<many_t<R>>> make_many(std::size_t expected) {
@@ -82,8 +91,8 @@ std::function<void(Buffer&)> initializer_encoder(F&& f) {
   return [kept](Buffer& out) { encode_callable<Callable, std::tuple<>, true>(out, *kept); };
 }
 
-/// @throws std::invalid_argument for a number that can only be a negative one
-std::uint64_t checked_chunksize(std::size_t chunksize);
+/// @throws std::invalid_argument for an option without sense
+void set_options(JobShape& shape, const MapOptions& options);
 /// @throws std::invalid_argument for a negative number
 int checked_retries(int retries);
 

@@ -46,7 +46,12 @@ constexpr ErrorKind error_kind() {
                      Buffer& details) { Travel::save(dynamic_cast<const E&>(error), details); },
           .make =
               [](const RemoteInfo& info, Reader& details) {
-                return std::make_exception_ptr(Remote<E>(Travel::make(info.remote_what(), details), info));
+                // not make_exception_ptr: that makes a copy, and what a copy throws would stand for the error
+                try {
+                  throw Remote<E>(Travel::make(info.remote_what(), details), info);
+                } catch (const Remote<E>&) {
+                  return std::current_exception();
+                }
               }};
 }
 

@@ -27,22 +27,14 @@ class ResultState : public JobState {
 template <>
 class ResultState<void> : public JobState {};
 
-/// A job without results.
-class NoResults final : public ResultState<void> {
- public:
-  void store(std::uint64_t, std::uint64_t, Reader&) override {}
-};
-
-/// The result of a job of one task.
+/// The result of a job of one task, or of one that is done in this process.
 template <class R>
-class OneResult final : public ResultState<R> {
+class LocalResult : public ResultState<R> {
  public:
-  void store(std::uint64_t first, std::uint64_t, Reader& results) override {
-    try {
-      value_.emplace(decode_item<R>(results));
-    } catch (...) {
-      this->decoding_failed(first);
-    }
+  /// Before the job ends.
+  template <class... Value>
+  void set(Value&&... value) {
+    value_.emplace(std::forward<Value>(value)...);
   }
   R take() override { return std::move(*value_); }
   R copy() const override {
@@ -55,6 +47,23 @@ class OneResult final : public ResultState<R> {
 
  private:
   mutable std::optional<R> value_;
+};
+/// A job without results.
+template <>
+class LocalResult<void> final : public ResultState<void> {};
+using NoResults = LocalResult<void>;
+
+/// The result of a job of one task.
+template <class R>
+class OneResult final : public LocalResult<R> {
+ public:
+  void store(std::uint64_t first, std::uint64_t, Reader& results) override {
+    try {
+      this->set(decode_item<R>(results));
+    } catch (...) {
+      this->decoding_failed(first);
+    }
+  }
 };
 
 /// The results of a map, in the order of its input.

@@ -1,0 +1,220 @@
+// The shell around the scheduler, as clients and ranks see it: frames in, frames out.
+#include "engine/pool_master.hpp"
+
+#include <gtest/gtest.h>
+
+#include <csignal>
+#include <cstring>
+#include <utility>
+#include <vector>
+
+namespace rankpool::engine {
+namespace {
+
+using wire::Ask;
+using wire::Kind;
+using wire::Standing;
+
+struct Frame {
+  wire::Header head;
+  std::vector<std::byte> body;
+
+  template <class Message>
+  Message as() const {
+    std::span<const std::byte> rest = body;
+    return wire::take<Message>(rest);
+  }
+};
+
+class RecordingRouter final : public Router {
+ public:
+  RecordingRouter() {
+    layout_.slots = {0, 1};
+    layout_.hosts = {"here", "there"};
+  }
+  void send(wire::Header head, std::span<const std::byte> fixed, const link::PayloadView&) override {
+    frames.push_back({head, {fixed.begin(), fixed.end()}});
+  }
+  const Layout& layout() const override { return layout_; }
+
+  std::vector<Frame> frames;
+
+ private:
+  Layout layout_;
+};
+
+/// One pool of one worker, on rank 1.
+class Master : public testing::Test {
+ protected:
+  static constexpr wire::Address client{0, 1};
+  static constexpr std::uint64_t pool = 1;
+
+  Master() {
+    wire::PoolOpen open{};
+    open.processes = 1;
+    from(client, Kind::pool_open, pool, wire::bytes_of(open));
+    take();
+  }
+  void from(wire::Address who, Kind kind, std::uint64_t token, std::span<const std::byte> body = {},
+            std::uint32_t flags = 0) {
+    master_.on_frame({.from = who, .token = token, .kind = kind, .flags = flags}, body, {});
+  }
+  void submit(std::uint64_t token, int priority = 0, int retries = 0, std::uint64_t tasks = 1) {
+    wire::JobOpen open{};
+    open.pool = pool;
+    open.chunksize = 1;
+    open.retries = retries;
+    open.priority = priority;
+    open.item_bytes = 1;
+    from(client, Kind::job_open, token, wire::bytes_of(open));
+    std::vector<std::byte> items(sizeof(wire::JobItems) + tasks);
+    std::memcpy(items.data(), &tasks, sizeof tasks);
+    from(client, Kind::job_items, token, items);
+    from(client, Kind::job_end, token);
+  }
+  void ask(std::uint64_t token, Ask what) { from(client, Kind::job_ask, token, {}, static_cast<std::uint32_t>(what)); }
+  void answer(std::uint64_t job, Standing standing) {
+    from({1, 0}, Kind::rank_standing, job, {}, static_cast<std::uint32_t>(standing));
+  }
+  void finish(std::uint64_t job) { from({1, 0}, Kind::run_done, job, wire::bytes_of(wire::RunDone{0, 1, 1000})); }
+  void lose(std::uint64_t job, std::uint64_t timed_out = 0) {
+    from({1, 0}, Kind::task_lost, job, wire::bytes_of(wire::TaskLost{0, SIGTERM, 77, 1, 0, {}, timed_out}));
+  }
+  std::vector<Frame> take() { return std::exchange(router_.frames, {}); }
+  std::vector<Kind> kinds() {
+    std::vector<Kind> result;
+    for (const Frame& frame : take()) result.push_back(frame.head.kind);
+    return result;
+  }
+  /// Submits a job that is sent at once; returns the scheduler's number of it.
+  std::uint64_t submit_to_rank(std::uint64_t token, int priority = 0, int retries = 0) {
+    take();
+    submit(token, priority, retries);
+    for (const Frame& frame : take())
+      if (frame.head.kind == Kind::rank_run) return frame.head.token;
+    ADD_FAILURE() << "it was not sent";
+    return 0;
+  }
+  void expect_standing(std::uint64_t token, Standing standing) {
+    std::size_t answers = 0;
+    for (const Frame& frame : take()) {
+      if (frame.head.kind != Kind::job_standing) continue;
+      ++answers;
+      EXPECT_EQ(frame.head.to, client);
+      EXPECT_EQ(frame.head.token, token);
+      EXPECT_EQ(frame.head.flags, static_cast<std::uint32_t>(standing));
+    }
+    EXPECT_EQ(answers, 1U);
+  }
+
+  RecordingRouter router_;
+  PoolMaster master_{router_};
+};
+
+TEST_F(Master, what_was_not_sent_is_cancelled_here) {
+  const std::uint64_t first = submit_to_rank(10);
+  submit(11);
+  EXPECT_TRUE(take().empty());
+  ask(11, Ask::standing);
+  expect_standing(11, Standing::waiting);
+  ask(11, Ask::cancel);
+  expect_standing(11, Standing::cancelled);
+  ask(11, Ask::cancel);
+  EXPECT_TRUE(take().empty()) << "it has ended";
+  finish(first);
+  EXPECT_EQ(kinds(), (std::vector{Kind::job_results, Kind::job_done, Kind::rank_job_end}));
+}
+
+TEST_F(Master, the_rank_that_has_the_task_is_asked) {
+  const std::uint64_t job = submit_to_rank(10);
+  ask(10, Ask::standing);
+  ask(10, Ask::cancel);
+  const std::vector<Frame> asked = take();
+  ASSERT_EQ(asked.size(), 2U);
+  for (const Frame& frame : asked) {
+    EXPECT_EQ(frame.head.kind, Kind::rank_ask);
+    EXPECT_EQ(frame.head.to.rank, 1);
+    EXPECT_EQ(frame.head.token, job);
+  }
+  EXPECT_EQ(asked[1].head.flags, static_cast<std::uint32_t>(Ask::cancel));
+  answer(job, Standing::waiting);
+  expect_standing(10, Standing::waiting);
+  answer(job, Standing::running);
+  expect_standing(10, Standing::running);
+  answer(job, Standing::running);
+  EXPECT_TRUE(take().empty()) << "nobody has asked";
+  finish(job);
+  EXPECT_EQ(kinds(), (std::vector{Kind::job_results, Kind::job_done, Kind::rank_job_end}));
+}
+
+TEST_F(Master, what_a_rank_has_cancelled_is_over) {
+  const std::uint64_t job = submit_to_rank(10);
+  submit(11);
+  take();
+  ask(10, Ask::cancel);
+  take();
+  answer(job, Standing::cancelled);
+  EXPECT_EQ(kinds(), (std::vector{Kind::rank_job_end, Kind::job_standing, Kind::rank_job, Kind::rank_run}));
+  finish(job);
+  EXPECT_TRUE(take().empty());
+}
+
+TEST_F(Master, asks_again_when_the_task_was_lost_meanwhile) {
+  const std::uint64_t job = submit_to_rank(10, 0, 1);
+  ask(10, Ask::cancel);
+  EXPECT_EQ(kinds(), std::vector{Kind::rank_ask});
+  lose(job);
+  const std::vector<Frame> sent = take();
+  ASSERT_EQ(sent.size(), 2U) << "behind the task";
+  EXPECT_EQ(sent[0].head.kind, Kind::rank_run);
+  EXPECT_EQ(sent[0].as<wire::RunItems>().attempt, 1);
+  EXPECT_EQ(sent[1].head.kind, Kind::rank_ask);
+  EXPECT_EQ(sent[1].head.flags, static_cast<std::uint32_t>(Ask::cancel));
+  answer(job, Standing::cancelled);
+  expect_standing(10, Standing::cancelled);
+}
+
+TEST_F(Master, nobody_answers_for_a_task_that_was_lost_for_good) {
+  const std::uint64_t job = submit_to_rank(10);
+  ask(10, Ask::cancel);
+  take();
+  lose(job, 5);
+  const std::vector<Frame> sent = take();
+  ASSERT_EQ(sent.size(), 3U);
+  EXPECT_EQ(sent[0].head.kind, Kind::job_lost);
+  EXPECT_EQ(sent[0].as<wire::TaskLost>().timed_out, 5U);
+  EXPECT_EQ(sent[0].as<wire::TaskLost>().attempts, 1);
+  EXPECT_EQ(sent[1].head.kind, Kind::job_done);
+  EXPECT_EQ(sent[2].head.kind, Kind::rank_job_end);
+}
+
+TEST_F(Master, a_job_of_more_tasks_runs) {
+  submit(10, 0, 0, 3);
+  take();
+  ask(10, Ask::cancel);
+  expect_standing(10, Standing::running);
+}
+
+TEST_F(Master, a_higher_priority_is_sent_ahead) {
+  submit_to_rank(10, 1);
+  submit(11, 1);
+  EXPECT_TRUE(take().empty());
+  submit(12, 7);
+  const std::vector<Frame> sent = take();
+  ASSERT_EQ(sent.size(), 2U);
+  EXPECT_EQ(sent[1].head.kind, Kind::rank_run);
+  EXPECT_EQ(sent[1].as<wire::RunItems>().priority, 7);
+}
+
+TEST_F(Master, workers_go_by_the_signal_that_is_asked_for) {
+  const auto signal = [this](std::uint32_t flags) {
+    from(client, Kind::pool_terminate, pool, {}, flags);
+    const std::vector<Frame> sent = take();
+    return sent.size() == 1 && sent[0].head.kind == Kind::workers_stop ? sent[0].as<wire::WorkersStop>().signal : 0;
+  };
+  EXPECT_EQ(signal(SIGTERM), static_cast<std::uint32_t>(SIGTERM));
+  EXPECT_EQ(signal(0), static_cast<std::uint32_t>(SIGKILL));
+}
+
+}  // namespace
+}  // namespace rankpool::engine
