@@ -81,7 +81,6 @@ class PoolMaster {
   void ask_again(scheduler::JobId id);
   void task_lost(int from, scheduler::JobId id, const wire::TaskLost& lost);
   void end_pool(scheduler::PoolId id, int signal);
-  void forget_jobs(Pool& pool);
   void forget_job(scheduler::JobId id);
   void cancel(scheduler::JobId id);
   void end_job(scheduler::JobId id);

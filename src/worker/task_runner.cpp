@@ -16,7 +16,6 @@
 #include "wire/error_record.hpp"
 #include "wire/reduce.hpp"
 #include "worker/one_task.hpp"
-#include "worker/running_task.hpp"
 
 namespace rankpool::worker {
 namespace {
@@ -116,7 +115,6 @@ void TaskRunner::run(std::uint64_t id, const wire::RunItems& run, std::span<cons
     detail::Reader in(items);
     job.entry->run(job.callable, in, run.count, *this);
   }
-  end_limit();
   report_folded();
   link_.ring();
 }
@@ -127,7 +125,7 @@ detail::Buffer* TaskRunner::begin() {
     const auto deadline = Clock::now().time_since_epoch() + time_limit_;
     link_.tasks().set_deadline(static_cast<std::uint64_t>(deadline.count()));
   }
-  RunningTask::here().begin(first_index_ + task_, attempt_);
+  running_.begin(first_index_ + task_, attempt_);
   result_.clear();
   return &result_;
 }
@@ -147,7 +145,6 @@ void TaskRunner::value() {
     return;
   }
   end_task();
-  end_limit();
   const wire::RunDone done{task_++, 1, work_since_last()};
   const wire::Header head{.to = {rank_, 0}, .token = job_, .kind = Kind::child_result};
   const bool ring = last_end_ - last_ring_ > longest_unrung;
@@ -173,7 +170,6 @@ void TaskRunner::error(Stage stage, std::string arguments) {
   report_folded();
   result_.take_cargo();  // nobody will decode the handles of a result that was left half-way
   end_task();
-  end_limit();
   send_error(Kind::child_error, task_++, stage, std::move(arguments));
 }
 
@@ -259,11 +255,12 @@ bool TaskRunner::initialize(std::span<const std::byte> initializer) {
 
 /// What a task has printed and put into queues is there before its result.
 void TaskRunner::end_task() {
-  RunningTask::here().end();
+  running_.end();
   before_end_(result_.take_cargo());
   std::cout.flush();
   if (__fpending(stdout) != 0) std::fflush(stdout);
   if (__fpending(stderr) != 0) std::fflush(stderr);
+  if (time_limit_.count() != 0) link_.tasks().set_deadline(0);
 }
 
 }  // namespace rankpool::worker

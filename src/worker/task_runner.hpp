@@ -14,6 +14,7 @@
 
 #include "link/user_link.hpp"
 #include "wire/messages.hpp"
+#include "worker/running_task.hpp"
 
 namespace rankpool::worker {
 
@@ -57,15 +58,13 @@ class TaskRunner final : private detail::TaskSink {
   void send_error(wire::Kind kind, std::uint64_t task, Stage stage, std::string arguments = {});
   std::uint64_t work_since_last() noexcept;
   void end_task();
-  void end_limit() noexcept {
-    if (time_limit_.count() != 0) link_.tasks().set_deadline(0);
-  }
   void report_folded();
 
   link::UserLink& link_;
   int rank_;
   wire::HostName host_;
   BeforeEnd before_end_;
+  RunningTask& running_ = RunningTask::here();
   std::unordered_map<std::uint64_t, Job> jobs_;
   std::uint64_t job_ = 0;     // of the run under way
   std::uint64_t task_ = 0;    // the next task of it

@@ -35,6 +35,17 @@ std::unique_ptr<VirtualCluster> run(const ClusterOptions& options, std::uint64_t
   return cluster;
 }
 
+// Jobs of one task each, run to their end.
+void run_single_tasks(VirtualCluster& cluster, JobId jobs) {
+  for (JobId job = 1; job <= jobs; ++job) {
+    cluster.scheduler().submit(job, 1, {});
+    cluster.scheduler().add_items(job, 1);
+    cluster.scheduler().end_items(job);
+  }
+  cluster.run();
+  EXPECT_EQ(cluster.jobs_ended(), jobs);
+}
+
 TEST(Makespan, skewed_tasks_leave_no_worker_idle) {
   double sum = 0;
   double worst = 0;
@@ -138,13 +149,7 @@ TEST(Makespan, what_was_believed_to_be_short) {
   for (const ClusterOptions& options : {two_workers, twelve_workers}) {
     VirtualCluster cluster(options, [](JobId job, TaskIndex) { return job <= 5'000 ? microsecond : 5 * millisecond; });
     constexpr JobId jobs = 6'000;
-    for (JobId job = 1; job <= jobs; ++job) {
-      cluster.scheduler().submit(job, 1, {});
-      cluster.scheduler().add_items(job, 1);
-      cluster.scheduler().end_items(job);
-    }
-    cluster.run();
-    EXPECT_EQ(cluster.jobs_ended(), jobs);
+    run_single_tasks(cluster, jobs);
     EXPECT_LE(cluster.ratio(), 1.05);
   }
 }
@@ -169,13 +174,7 @@ TEST(Makespan, jobs_of_one_task) {
   for (const std::int64_t length : {microsecond, 100 * microsecond, 5 * millisecond}) {
     VirtualCluster cluster(twelve_workers, [length](JobId, TaskIndex) { return length; });
     constexpr JobId jobs = 5'000;
-    for (JobId job = 1; job <= jobs; ++job) {
-      cluster.scheduler().submit(job, 1, {});
-      cluster.scheduler().add_items(job, 1);
-      cluster.scheduler().end_items(job);
-    }
-    cluster.run();
-    EXPECT_EQ(cluster.jobs_ended(), jobs);
+    run_single_tasks(cluster, jobs);
     EXPECT_LE(cluster.ratio(), length > microsecond ? 1.02 : 1.6) << length;
   }
 }
