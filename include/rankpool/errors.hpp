@@ -203,6 +203,29 @@ class NotRunning : public Error {
   using Error::Error;
 };
 
+/// A signal has asked the job to stop (SIGINT, SIGTERM), or to begin nothing new (SIGUSR1): what was waited for does not
+/// come any more. Thrown in the main program only; run() knows the exit code. Mirrors Python's KeyboardInterrupt.
+class Interrupted : public Error {
+ public:
+  Interrupted(const std::string& text, int signal) : Error(text), signal_(signal) {}
+  /// SIGINT, SIGTERM or SIGUSR1.
+  int signal() const noexcept { return signal_; }
+
+ private:
+  int signal_;
+};
+
+/// A rank of the job has died, and with it what had its home there.
+class RankLost : public Error {
+ public:
+  RankLost(const std::string& text, int rank) : Error(text), rank_(rank) {}
+  /// The rank that has died.
+  int rank() const noexcept { return rank_; }
+
+ private:
+  int rank_;
+};
+
 /// A call of MPI failed.
 class MpiError : public Error {
  public:

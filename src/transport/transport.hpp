@@ -35,6 +35,9 @@ class FrameSink {
   virtual void on_frame(const wire::Header& head, std::span<const std::byte> body, link::Slice slice) = 0;
   /// An operation on a window is done: its ticket, and what a word was before (unused bytes are 0).
   virtual void on_window(std::uint64_t /*ticket*/, std::uint64_t /*old*/) {}
+  /// That rank's process has ended, or (`silent`) nothing was heard of it for too long. Told once a rank; nothing is
+  /// dropped before `Transport::lose`.
+  virtual void on_rank_down(int /*rank*/, bool /*silent*/) {}
 
  protected:
   ~FrameSink() = default;

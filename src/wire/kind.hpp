@@ -16,6 +16,7 @@ enum class Kind : std::uint32_t {
   pool_ask,        // PoolAsk: the answer is a pool_numbers, unless the pool has ended
   job_open,        // JobOpen, then the callable; flags: Awaited
   job_items,       // JobItems, then the items: one block
+  job_skip,        // JobSkip: the next tasks of the job have their results already
   job_end,         // JobEnd: no more items
   job_cancel,      // forget the job (its input failed, or nobody wants its results any more)
   job_ask,         // flags: Ask; the answer is a job_standing, unless the job has ended
@@ -55,6 +56,14 @@ enum class Kind : std::uint32_t {
   reduce_error,    // TaskError, then the error: of a task that had ended before, or of none
   reduce_lost,     // TaskLost: the same
   runs_returned,   // token: the pool's; ReturnedRun for all that were not begun and will not be begun here
+  signalled,       // flags: the signal that has come to that rank
+
+  // engine of rank 0 -> engine of a rank
+  stop_running,  // the job ends soon: what runs is asked to stop
+  // engine of rank 0 -> engine of a rank -> its user processes; token: the rank
+  rank_lost,  // RankLost: nothing comes from there any more
+  // engine of rank 0 -> main program
+  interrupted,  // flags: the signal: what it waits for does not come any more
 
   // engine of a rank -> engine of a rank; token: the scheduler's number for the job
   rank_partial,  // the value of that rank and those below it; nothing if there is none

@@ -155,6 +155,15 @@ struct WorkersStart {
 struct WorkersStop {
   std::uint32_t signal;  ///< by which they go: SIGKILL, or SIGTERM with SIGKILL a second later; 0: by themselves
 };
+/// rank_lost.
+struct RankLost {
+  std::int32_t rank;
+  std::uint32_t silent;  ///< it has not been heard of for too long; else its process has ended
+};
+/// job_skip: the next `count` tasks.
+struct JobSkip {
+  std::uint64_t count;
+};
 /// child_start; then the initializer, if any, or the call of a Process.
 struct ChildStart {
   std::int32_t rank;
