@@ -197,6 +197,13 @@ class BinaryMismatch : public Error {
   using Error::Error;
 };
 
+/// The file of MapOptions::checkpoint cannot be used: it is of another program, function or input, it is damaged or in
+/// use, or it cannot be written. What it has is left as it was.
+class CheckpointError : public Error {
+ public:
+  using Error::Error;
+};
+
 /// An object was made outside of rankpool::run.
 class NotRunning : public Error {
  public:
@@ -204,7 +211,8 @@ class NotRunning : public Error {
 };
 
 /// A signal has asked the job to stop (SIGINT, SIGTERM), or to begin nothing new (SIGUSR1): what was waited for does not
-/// come any more. Thrown in the main program only; run() knows the exit code. Mirrors Python's KeyboardInterrupt.
+/// come any more. Thrown in the main program only, in each of its threads that waits; when it leaves the program it is
+/// not printed, and run() knows the exit code. Mirrors Python's KeyboardInterrupt.
 class Interrupted : public Error {
  public:
   Interrupted(const std::string& text, int signal) : Error(text), signal_(signal) {}

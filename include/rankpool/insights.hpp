@@ -22,7 +22,7 @@ struct RankInsights {
 
 /// The numbers of a pool at one moment; see Pool::insights. A task is counted once in one of `done`, `failed`,
 /// `cancelled`, `waiting` and `running`, and their sum is `submitted`. What a worker did in an attempt that ended with
-/// its death is in no time.
+/// its death is in no time. Tasks whose results came from a MapOptions::checkpoint are not counted.
 struct Insights {
   std::uint64_t submitted = 0;
   std::uint64_t done = 0;       ///< returned

@@ -17,13 +17,14 @@
 
 #include <rankpool/async_result.hpp>
 #include <rankpool/callable.hpp>
+#include <rankpool/detail/checkpoint.hpp>
 #include <rankpool/detail/dispatch.hpp>
 #include <rankpool/detail/fold.hpp>
 #include <rankpool/detail/job_writer.hpp>
 #include <rankpool/detail/many_outcomes.hpp>
 #include <rankpool/detail/pool_call.hpp>
-#include <rankpool/detail/submit_call.hpp>
 #include <rankpool/detail/stream.hpp>
+#include <rankpool/detail/submit_call.hpp>
 #include <rankpool/errors.hpp>
 #include <rankpool/insights.hpp>
 #include <rankpool/map_options.hpp>
@@ -53,7 +54,12 @@ struct PoolOptions {
   Initializer initializer = {};                 ///< run once per worker and replacement
   std::optional<int> max_tasks_per_child = {};  ///< a worker is replaced after so many tasks; none: never
   int retries = 0;                              ///< a task whose worker was lost is run up to `retries` times more
-  std::uint64_t memory_limit = 0;               ///< bytes of address space per worker; 0: no limit
+  /// Bytes that a worker may have for itself while it runs a task: heap, private mappings, stacks of threads, and what
+  /// the program has at its start; not shared memory, such as that of large payloads. Beyond it `new` throws
+  /// std::bad_alloc, which is then the error of the task, and malloc returns null. A worker whose task has kept the
+  /// memory is replaced. Less than what a worker has before its first task fails the pool (std::invalid_argument).
+  /// 0: no limit.
+  std::uint64_t memory_limit = 0;
 };
 
 /// Worker processes over every slot of the job, to which tasks are dealt as they become free. Mirrors
@@ -260,7 +266,9 @@ class Pool {
     using Call = detail::PoolCall<std::decay_t<F>, Item, unpack>;
     detail::JobShape shape = Call::shape();
     detail::set_options(shape, options);
-    detail::JobWriter writer(client_, result, shape, Call::encode(f));
+    detail::Buffer callable = Call::encode(f);
+    auto checkpoint = detail::open_checkpoint(options.checkpoint, Call::types(), callable);
+    detail::JobWriter writer(client_, result, shape, std::move(callable), std::move(checkpoint));
     writer.template add_all<Item>(range);
     writer.finish();
     return AsyncResult<T>(std::move(result));
@@ -273,6 +281,7 @@ class Pool {
     using Call = detail::FoldCall<std::decay_t<F>, Item, std::decay_t<Reduce>, T>;
     detail::JobShape shape = Call::shape();
     detail::set_options(shape, options);
+    detail::refuse_checkpoint(options.checkpoint);
 
     std::shared_ptr<detail::ResultState<T>> result =
         std::make_shared<detail::FoldResult<std::decay_t<Reduce>, T>>(reduce, T(std::forward<Init>(init)));

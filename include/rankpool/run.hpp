@@ -33,6 +33,18 @@ int run(int argc, char** argv, const std::function<int(int, char**)>& program, c
 /// until the end and returns 0. Blocking; call it once, from `main`, before any thread is started. `program` is
 /// callable as `int()`, `void()` or `int(int, char**)`. An exception that leaves it is printed on stderr and gives exit
 /// code 1. Mirrors Python's `if __name__ == "__main__"`.
+///
+/// Signals to any rank, unless the program handles, ignores or blocks them itself before `run`:
+/// - SIGINT, SIGTERM: the job stops. Nothing more is begun, running tasks are asked to stop (`this_task().stop`), and
+///   results that come within 0.25 s are taken in. Then Processes are sent SIGTERM, and every call of the program that
+///   waits, or would wait, throws Interrupted, so that it can unwind. All processes are gone within 0.8 s: whoever has
+///   not ended until then is ended, and so is everything at once if the signal comes again. The exit code is 128 + the
+///   signal; without a launcher the process dies of the signal, as shells expect.
+/// - SIGUSR1: nothing new is begun of what the program has submitted or submits later. What runs is finished, with all
+///   that it starts by itself, and Processes go on. If there are tasks left then, waiting for their job throws
+///   Interrupted, and so does Process::start; waiting for anything else goes on as usual. The exit code is 102 if
+///   something was left.
+/// A program that catches Interrupted and returns keeps its exit code, unless that is 0.
 template <class Program>
 requires std::invocable<Program&> || std::invocable<Program&, int, char**>
 int run(int argc, char** argv, Program&& program, RunOptions options = {}) {
@@ -73,7 +85,8 @@ struct ProcessInfo {
 
 /// Cores that this process may use: its affinity mask, limited by the CPU quota of its cgroup. Needs no `run`.
 int cpu_count();
-/// Pool workers that `Pool()` starts in the whole job. Any user process. @throws NotRunning
+/// Pool workers that `Pool()` starts in the whole job, without ranks that have died. Any user process.
+/// @throws NotRunning
 int slot_count();
 /// Ranks of the job; 1 without a launcher. Any user process. @throws NotRunning
 int rank_count();

@@ -91,6 +91,7 @@ class Shared : public detail::Handle {
 
   static Shared make(const T& value) {
     detail::Buffer bytes;
+    bytes.set_comparable();
     detail::Codec<T>::encode(bytes, value);
     return Shared(detail::share_value(std::move(bytes)));
   }

@@ -1,7 +1,6 @@
 #include "client/child.hpp"
 
 #include <sys/prctl.h>
-#include <sys/resource.h>
 
 #include <atomic>
 #include <cstdlib>
@@ -62,6 +61,7 @@ class Worker {
         case Kind::child_run: {
           const auto run = wire::take<wire::RunItems>(body);
           runner_->run(errand.head.token, run, rest());
+          if (runner_->spent()) return 0;  // another worker takes its place
           break;
         }
         case Kind::child_flush:
@@ -93,7 +93,13 @@ class Worker {
   }
 
   Errand next() {
-    client_->link().wait([this] { return has_errand_.load(); }, {});
+    try {
+      client_->link().wait([this] { return has_errand_.load(); }, {});
+    } catch (...) {
+      if (client_->link().intact()) throw;
+      // a task has closed descriptors that were not its own: another worker takes the place of this one
+      return {.head = {.kind = Kind::child_stop}, .body = {}, .slice = {}};
+    }
     const std::lock_guard lock(mutex_);
     Errand errand = std::move(errands_.front());
     errands_.pop_front();
@@ -112,7 +118,8 @@ class Worker {
                            .number = wire::text_of(start.number),
                            .daemon = start.is_daemon != 0,
                            .parent = start.parent,
-                           .window = start.window});
+                           .window = start.window,
+                           .seed = start.seed});
     ::prctl(PR_SET_NAME, start.name.data());
   }
 
@@ -121,10 +128,7 @@ class Worker {
     runner_ = std::make_unique<worker::TaskRunner>(client_->link(), start.rank, start.host,
                                                    [this](const auto& cargo) { before_end(cargo); });
     worker::RunningTask::here().open(client_->link().tasks(), start.seed);
-    if (start.memory_limit != 0) {
-      const rlimit limit{start.memory_limit, start.memory_limit};
-      ::setrlimit(RLIMIT_DATA, &limit);
-    }
+    if (!runner_->limit_memory(start.memory_limit)) return false;
     if (start.has_initializer != 0 && !runner_->initialize(initializer)) return false;
     client_->link().send({.to = {start.rank, 0}, .kind = Kind::child_ready}, {});
     return true;

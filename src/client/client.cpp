@@ -8,6 +8,8 @@
 
 #include <rankpool/errors.hpp>
 
+#include "client/interrupted.hpp"
+
 namespace rankpool::client {
 namespace {
 
@@ -20,7 +22,8 @@ thread_local bool is_reading = false;
 Client::Client(link::LinkEnd end, Identity identity, link::UserLink::Handler other)
     : identity_(std::move(identity)),
       link_(std::move(end), [this](link::Incoming& in) { on_frame(in); }),
-      other_(std::move(other)) {}
+      other_(std::move(other)),
+      slots_(identity_.slots) {}
 
 Client::~Client() {
   stopping_ = true;
@@ -50,12 +53,17 @@ void Client::stop() {
     last = current;
   }
   if (!last) return;
-  last->stopping_ = true;
+  std::thread callbacks;
+  {
+    const std::lock_guard lock(last->mutex_);  // another thread may be starting it; after this none does
+    last->stopping_ = true;
+    callbacks = std::move(last->callback_thread_);
+  }
   last->link_.wake();
-  if (last->callback_thread_.get_id() == std::this_thread::get_id()) {
-    last->callback_thread_.detach();  // exit() in a callback: there is nobody to wait for
-  } else if (last->callback_thread_.joinable()) {
-    last->callback_thread_.join();
+  if (callbacks.get_id() == std::this_thread::get_id()) {
+    callbacks.detach();  // exit() in a callback: there is nobody to wait for
+  } else if (callbacks.joinable()) {
+    callbacks.join();
   }
   const std::lock_guard lock(current_mutex);
   current.reset();
@@ -111,8 +119,15 @@ int home_of(std::uint64_t state) noexcept { return static_cast<int>(state >> hom
 /// Waits for any answer of a home: it has then taken in all that was sent before.
 class Echo final : public Receiver {
  public:
+  explicit Echo(int home) : home_(home) {}
   void on_frame(link::Incoming&) override { done = true; }
+  void on_rank_lost(int rank) override {
+    if (rank == home_) done = true;
+  }
   std::atomic<bool> done{false};
+
+ private:
+  const int home_;
 };
 
 }  // namespace
@@ -137,9 +152,10 @@ void Client::settle_slowly(std::uint64_t state, int to) {
   if (reading()) return;
   // Through one's own engine nothing overtakes what that engine itself was sent.
   if (home == to || (to != nowhere && home == identity_.rank)) return;
-  const auto echo = std::make_shared<Echo>();
+  const auto echo = std::make_shared<Echo>(home);
   const std::uint64_t token = new_token();
   add(token, echo);
+  if (is_lost(home)) echo->done = true;
   // number 0 is no object's: the home says so
   const wire::ObjectRequest nothing{.request = token, .operation = 0, .thread = 0};
   send({.to = {home, 0}, .token = 0, .kind = wire::Kind::object_request}, wire::bytes_of(nothing));
@@ -160,6 +176,8 @@ void Client::on_frame(link::Incoming& in) {
     ~Reading() { is_reading = false; }
   } reading;
   if (in.head.kind >= wire::Kind::child_start) return other_(in);
+  if (in.head.kind == wire::Kind::interrupted && in.head.token == 0) return link_.fail(interrupted_by(in.head.flags));
+  if (in.head.kind == wire::Kind::rank_lost) return rank_lost(in.body);
   std::shared_ptr<Receiver> receiver;
   {
     const std::lock_guard lock(mutex_);
@@ -170,6 +188,35 @@ void Client::on_frame(link::Incoming& in) {
     }
   }
   if (receiver) receiver->on_frame(in);
+}
+
+void Client::rank_lost(std::span<const std::byte> body) {
+  const auto lost = wire::take<wire::RankLost>(body);
+  slots_.store(lost.slots, std::memory_order_relaxed);
+  {
+    const std::lock_guard lock(lost_mutex_);
+    lost_.emplace(lost.rank, wire::text_of(lost.host));
+  }
+  any_lost_.store(true, std::memory_order_release);
+  std::vector<std::shared_ptr<Receiver>> all;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [token, receiver] : receivers_) all.push_back(receiver);
+    for (const auto& [token, weak] : weak_receivers_)
+      if (auto receiver = weak.lock()) all.push_back(std::move(receiver));
+  }
+  for (const auto& receiver : all) receiver->on_rank_lost(lost.rank);
+}
+
+bool Client::is_among_lost(int rank) const noexcept {
+  const std::lock_guard lock(lost_mutex_);
+  return lost_.contains(rank);
+}
+
+std::string Client::host_of_lost(int rank) const {
+  const std::lock_guard lock(lost_mutex_);
+  const auto found = lost_.find(rank);
+  return found == lost_.end() ? std::string() : " (host " + found->second + ")";
 }
 
 void Client::call_back(std::function<void()> callback) {

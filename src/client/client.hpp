@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -24,6 +25,8 @@ class Receiver {
   virtual ~Receiver() = default;
   /// Called by whichever thread reads the link, one frame at a time; must not wait.
   virtual void on_frame(link::Incoming& in) = 0;
+  /// A rank of the job has died: nothing comes from there any more. As above.
+  virtual void on_rank_lost(int /*rank*/) {}
 };
 
 /// Who this process is in the job.
@@ -38,6 +41,7 @@ struct Identity {
   bool daemon = false;
   std::optional<wire::Who> parent{};  ///< none: the main program
   wire::WindowMode window = wire::WindowMode::direct;
+  std::uint64_t seed = 0;  ///< RANKPOOL_SEED
 };
 
 /// The one connection of this process, between `start` and `stop`. All members may be called from any thread.
@@ -54,7 +58,16 @@ class Client {
   static void stop();
 
   const Identity& identity() const noexcept { return identity_; }
-  void set_identity(Identity identity) { identity_ = std::move(identity); }
+  void set_identity(Identity identity) {
+    slots_.store(identity.slots, std::memory_order_relaxed);
+    identity_ = std::move(identity);
+  }
+  /// Of the job as it is now.
+  int slots() const noexcept { return slots_.load(std::memory_order_relaxed); }
+  /// Has that rank died? Then nothing that is sent there is answered.
+  bool is_lost(int rank) const noexcept { return any_lost_.load(std::memory_order_acquire) && is_among_lost(rank); }
+  /// " (host h3)" of a rank that has died, for messages; nothing if this process has not heard of that.
+  std::string host_of_lost(int rank) const;
   /// As it introduces itself to its children.
   wire::Who who() const;
   link::UserLink& link() noexcept { return link_; }
@@ -106,6 +119,8 @@ class Client {
 
  private:
   void on_frame(link::Incoming& in);
+  void rank_lost(std::span<const std::byte> body);
+  bool is_among_lost(int rank) const noexcept;
   void run_callbacks();
   bool take_callback(std::function<void()>& callback);
 
@@ -119,6 +134,10 @@ class Client {
   std::atomic<std::uint64_t> next_pin_{1};
   std::atomic<std::uint64_t> unsettled_{0};  // home + 1 in the high 16 bits, a count below; 0: nothing is
   std::atomic<std::uint64_t> tells_{0};
+  std::atomic<int> slots_;
+  std::atomic<bool> any_lost_{false};
+  mutable std::mutex lost_mutex_;    // nothing else is done under it: also for predicates
+  std::map<int, std::string> lost_;  // the ranks that have died, and their hosts
   std::mutex mutex_;
   std::unordered_map<std::uint64_t, std::shared_ptr<Receiver>> receivers_;
   std::unordered_map<std::uint64_t, std::weak_ptr<Receiver>> weak_receivers_;

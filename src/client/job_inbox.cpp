@@ -10,6 +10,8 @@
 
 #include <rankpool/errors.hpp>
 
+#include "client/checkpoint.hpp"
+#include "client/interrupted.hpp"
 #include "wire/error_record.hpp"
 #include "wire/messages.hpp"
 
@@ -102,19 +104,23 @@ std::string late(const wire::TaskLost& lost, std::uint64_t index) {
 
 }  // namespace
 
+/// Are there such tasks? @throws wire::BadFrame
+void JobInbox::check(std::uint64_t first, std::uint64_t count) const {
+  const std::uint64_t sent = sent_.load(std::memory_order_relaxed);
+  if (first > sent || count > sent - first)
+    throw wire::BadFrame("a job was sent results of tasks that it does not have");
+}
+
 void JobInbox::on_frame(link::Incoming& in) {
   std::span<const std::byte> body = in.body;
   switch (in.head.kind) {
-    case wire::Kind::job_results: {
-      const auto run = wire::take<wire::RunDone>(body);
-      Reader results(in.slice ? in.slice.bytes() : body);
-      state_->measured(run.count, run.work);
-      state_->store(run.first, run.count, results);
+    case wire::Kind::job_results:
+      results(in);
       break;
-    }
     case wire::Kind::job_error: {
       const auto [task, error] = take_error(in, state_->shared_->first_index);
-      state_->failed(task, error);
+      if (task != wire::no_task) check(task, 1);
+      failed(task, error);
       break;
     }
     case wire::Kind::job_lost:
@@ -124,7 +130,10 @@ void JobInbox::on_frame(link::Incoming& in) {
       standing(in.head.flags);
       break;
     case wire::Kind::job_done:
-      end();
+      done();
+      break;
+    case wire::Kind::interrupted:
+      end(client::interrupted_by(in.head.flags));
       break;
     default:
       throw wire::BadFrame("a job was sent a frame that is not for jobs");
@@ -133,8 +142,9 @@ void JobInbox::on_frame(link::Incoming& in) {
 
 void JobInbox::lost(std::span<const std::byte> body) {
   const auto lost = wire::take<wire::TaskLost>(body);
+  if (lost.task != wire::no_task) check(lost.task, 1);
   const std::uint64_t index = state_->shared_->first_index + lost.task;
-  if (lost.timed_out != 0) return state_->failed(lost.task, std::make_exception_ptr(TaskTimeout(late(lost, index))));
+  if (lost.timed_out != 0) return failed(lost.task, std::make_exception_ptr(TaskTimeout(late(lost, index))));
   WorkerLost::Data data;
   if (WIFSIGNALED(lost.wait_status)) data.signal = WTERMSIG(lost.wait_status);
   if (WIFEXITED(lost.wait_status)) data.exit_code = WEXITSTATUS(lost.wait_status);
@@ -143,7 +153,38 @@ void JobInbox::lost(std::span<const std::byte> body) {
   data.pid = lost.pid;
   data.attempts = lost.attempts;
   if (lost.task != wire::no_task) data.task_index = index;
-  state_->failed(lost.task, std::make_exception_ptr(WorkerLost(std::move(data))));
+  failed(lost.task, std::make_exception_ptr(WorkerLost(std::move(data))));
+}
+
+void JobInbox::results(link::Incoming& in) {
+  std::span<const std::byte> body = in.body;
+  const auto run = wire::take<wire::RunDone>(body);
+  check(run.first, run.count);
+  const std::span<const std::byte> bytes = in.slice ? in.slice.bytes() : body;
+  Reader results(bytes);
+  if (!checkpoint_) {
+    state_->measured(run.count, run.work);
+    state_->store(run.first, run.count, results);
+    return;
+  }
+  if (std::exception_ptr error = checkpoint_->record(run.first, run.count, bytes)) {
+    cancel_();
+    return end(std::move(error));
+  }
+  state_->measured(run.count, run.work);
+  checkpoint_->storing([&] { state_->store(run.first, run.count, results); });
+}
+
+void JobInbox::failed(std::uint64_t task, std::exception_ptr error) {
+  if (!checkpoint_) return state_->failed(task, std::move(error));
+  checkpoint_->forget(task);
+  checkpoint_->storing([&] { state_->failed(task, std::move(error)); });
+}
+
+void JobInbox::done() { end(checkpoint_ ? checkpoint_->finish() : nullptr); }
+
+void JobInbox::close() noexcept {
+  if (checkpoint_) checkpoint_->close();
 }
 
 void JobInbox::standing(std::uint32_t standing) {

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include <rankpool/detail/buffer.hpp>
+#include <rankpool/detail/checkpoint.hpp>
 #include <rankpool/detail/job_state.hpp>
 #include <rankpool/errors.hpp>
 
@@ -56,22 +57,38 @@ class JobInbox final : public client::Receiver {
   void on_frame(link::Incoming& in) override;
   /// Keeps objects alive while tasks that have handles of them may still be begun. Not while the job can end.
   void keep(const Buffer::Cargo& cargo) { cargo_.insert(cargo_.end(), cargo.begin(), cargo.end()); }
+  /// Results are written before the job has them; `cancel` is called if that fails. Before any frame comes.
+  void set_checkpoint(std::shared_ptr<Checkpoint> checkpoint, std::function<void()> cancel) {
+    checkpoint_ = std::move(checkpoint);
+    cancel_ = std::move(cancel);
+  }
+  /// So many more tasks are about to be sent: there can be results of these.
+  void expect(std::uint64_t count) noexcept { sent_.fetch_add(count, std::memory_order_relaxed); }
   /// What its first task is called in messages. Before any frame comes.
   void set_first_index(std::uint64_t index) noexcept { state_->shared_->first_index = index; }
   /// Ends the job with this error, if it has not ended. Any thread.
   void end(std::exception_ptr error = nullptr, bool cancelled = false);
+  /// No more results are written. Any thread.
+  void close() noexcept;
 
   bool ended() const noexcept { return state_->ended(); }
   const std::shared_ptr<TaskAsker>& asker() const noexcept { return asker_; }
 
  private:
+  void results(link::Incoming& in);
+  void failed(std::uint64_t task, std::exception_ptr error);
+  void done();
+  void check(std::uint64_t first, std::uint64_t count) const;
   void lost(std::span<const std::byte> body);
   void standing(std::uint32_t standing);
 
   std::shared_ptr<JobState> state_;
   std::shared_ptr<TaskAsker> asker_;
   std::function<void()> forget_;
+  std::shared_ptr<Checkpoint> checkpoint_;  // null: none
+  std::function<void()> cancel_;
   Buffer::Cargo cargo_;
+  std::atomic<std::uint64_t> sent_{0};
 };
 
 }  // namespace rankpool::detail

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <charconv>
+#include <chrono>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
@@ -50,6 +51,16 @@ engine::WindowChoice window_choice(const std::optional<std::string>& option) {
   throw std::invalid_argument("RANKPOOL_WINDOW is " + value + "; it can be auto, one_sided or messages");
 }
 
+/// RANKPOOL_HEARTBEAT, in seconds.
+std::chrono::milliseconds silence_limit(bool recovery) {
+  constexpr double longest = 1e6;
+  const double seconds = number_from<double>("RANKPOOL_HEARTBEAT").value_or(recovery ? 30 : 0);
+  if (!(seconds >= 0 && seconds <= longest))
+    throw std::invalid_argument("RANKPOOL_HEARTBEAT is " + std::string(std::getenv("RANKPOOL_HEARTBEAT")) +
+                                "; it must be from 0 (a silent rank is never given up) to 1000000 seconds");
+  return std::chrono::milliseconds(static_cast<std::int64_t>(seconds * 1000));
+}
+
 bool is_set(const char* name) { return std::getenv(name) != nullptr; }
 
 bool by_mpirun() { return is_set("OMPI_COMM_WORLD_RANK"); }
@@ -76,15 +87,24 @@ engine::StartOptions read_launch(const RunOptions& options) {
   }
   start.window = window_choice(options.window);
   start.seed = number_from<std::uint64_t>("RANKPOOL_SEED").value_or(options.seed.value_or(0));
+  start.recovery = number_from<int>("RANKPOOL_RECOVERY").value_or(0) != 0;
+  start.silence = silence_limit(start.recovery);
   start.cores = worker::granted_cores(affinity_holder());
+  start.recovery = number_from<unsigned>("RANKPOOL_RECOVERY").value_or(0) != 0;
   return start;
 }
+
+bool is_launched() { return launched_rank() != nullptr; }
 
 bool is_worker_rank() {
   const char* const rank = launched_rank();
   return rank != nullptr && std::strcmp(rank, "0") != 0;
 }
 
-pid_t affinity_holder() { return by_mpirun() ? ::getppid() : 0; }
+pid_t affinity_holder() {
+  if (!by_mpirun()) return 0;
+  // rankpool-launch puts a shell between mpirun's daemon and rank 0.
+  return number_from<pid_t>("RANKPOOL_DAEMON").value_or(::getppid());
+}
 
 }  // namespace rankpool::client

@@ -17,6 +17,9 @@ engine::StartOptions read_launch(const RunOptions& options);
 /// daemon is not bound. 0: this process.
 pid_t affinity_holder();
 
+/// Was this process started by mpirun or the like, which tells the user how it ended?
+bool is_launched();
+
 /// Is this a rank that only serves?
 bool is_worker_rank();
 

@@ -64,8 +64,15 @@ void LockObject::locate() {
 }
 
 Cell* LockObject::map_cells() const {
-  Cell* const first = &window_of(client(), id().rank).cell(place_.cell);
+  require_home();
+  const link::Window& window = window_of(client(), id().rank);
+  if (!window.holds_cell(place_.cell)) throw_damaged();
+  Cell* const first = &window.cell(place_.cell);
   cells_.store(first, std::memory_order_release);
+  if (lost()) {
+    cells_.store(nullptr, std::memory_order_release);
+    require_home();
+  }
   return first;
 }
 
@@ -111,7 +118,7 @@ bool LockObject::wait_for_cell(Deadline deadline) {
   }
   const bool got =
       try_for_a_moment(client(), [&] { return SharedLock::try_lock(own, myself); }) ||
-      sleep_until(client(), deadline, [&](auto until) { return SharedLock::sleep_and_lock(own, myself, until); });
+      sleep_until(*this, deadline, [&](auto until) { return SharedLock::sleep_and_lock(own, myself, until); });
   if (got) own.depth = 1;
   return got;
 }
@@ -146,8 +153,10 @@ void LockObject::release(Cell& own) {
 
 void LockObject::unlock_once() {
   Cell& own = cell();
-  if (const std::uint64_t word = own.lock.load(std::memory_order_relaxed); SharedLock::owner_in(word) != me())
+  if (const std::uint64_t word = own.lock.load(std::memory_order_relaxed); SharedLock::owner_in(word) != me()) {
+    if (client().link().failed()) return;  // a wait that the failure has ended could not lock again
     refuse_unlock(word);
+  }
   if (own.depth > 1) {
     --own.depth;
   } else {
@@ -157,6 +166,7 @@ void LockObject::unlock_once() {
 
 void LockObject::unlock_at_home() {
   if (!held_by_me()) {
+    if (lost() || client().link().failed()) return;
     ask(number_of(LockOp::unlock));  // is refused, with the names of both
     throw std::logic_error(name() + ": " + wire::unlock_refusal(caller(), nullptr));
   }

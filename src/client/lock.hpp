@@ -30,9 +30,11 @@ class LockObject : public RemoteObject {
     cell().depth = 1;
   }
   bool lock_until(Deadline deadline);
+  /// Of a lock whose home is lost nobody is to know: guards unlock in destructors.
   /// @throws std::logic_error if the calling thread does not hold it
   void unlock() {
     if (!direct_) return unlock_at_home();
+    if (lost()) return;
     if (type() == wire::ObjectType::lock) return release(cell());
     unlock_once();
   }
@@ -49,6 +51,8 @@ class LockObject : public RemoteObject {
 
  protected:
   void save(detail::Buffer& out) const override;
+  /// Whoever uses it next asks where it lies, and is told.
+  void on_home_lost() override { cells_.store(nullptr, std::memory_order_release); }
   bool direct() const noexcept { return direct_; }
   bool one_sided() const noexcept { return one_sided_; }
   const wire::Place& place() const noexcept { return place_; }

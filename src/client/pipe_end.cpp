@@ -61,9 +61,23 @@ void PipeEnd::own() {
     started_ = peer_closed_ = asked_ = false;
     consumed_ = told_ = untold_bytes_ = sent_bytes_ = 0;
     inbox_.clear();
+    if (lost()) end_here();
     update_ready();
   }
   post(code(PipeOp::own), wire::bytes_of(own));
+}
+
+void PipeEnd::on_home_lost() {
+  const std::lock_guard lock(mutex_);
+  if (state_ != State::owned) return;
+  end_here();
+  update_ready();
+}
+
+/// No message comes any more. To be called with the lock held.
+void PipeEnd::end_here() noexcept {
+  started_ = peer_closed_ = true;
+  end_ = consumed_ + inbox_.size();
 }
 
 /// Ends the use of it here, and of threads that wait for it.
@@ -84,15 +98,19 @@ void PipeEnd::leave() {
     consumed = report_consumed();
   }
   set_state(State::away);
-  tell(code(PipeOp::leave), wire::bytes_of(consumed));
+  if (!lost()) tell(code(PipeOp::leave), wire::bytes_of(consumed));
 }
 
 void PipeEnd::close() {
   set_state(State::closed);
   if (Client::reading()) {
     post(code(PipeOp::close));
-  } else {
+    return;
+  }
+  try {
     ask(code(PipeOp::close));
+  } catch (const RankLost&) {
+    // then it is closed as well
   }
 }
 
@@ -102,7 +120,10 @@ void PipeEnd::throw_not_owned() const {
 }
 
 void PipeEnd::throw_broken() const {
-  throw BrokenPipe(name() + ": the other end of the pipe is closed, nobody would read this message");
+  throw BrokenPipe(name() +
+                   (lost() ? client().host_of_lost(id().rank) + ": its home has died with that rank"
+                           : ": the other end of the pipe is closed") +
+                   ", nobody would read this message");
 }
 
 void PipeEnd::check_peer() {
@@ -119,9 +140,13 @@ bool PipeEnd::wait_for_room(Deadline deadline) {
     const std::lock_guard lock(mutex_);
     if (!must_ask(0)) return true;
   }
-  const auto answer = ask_until(deadline, code(PipeOp::room));
-  if (!answer) return false;
-  if (answer->status == wire::Status::closed) throw_broken();
+  try {
+    const auto answer = ask_until(deadline, code(PipeOp::room));
+    if (!answer) return false;
+    if (answer->status == wire::Status::closed) throw_broken();
+  } catch (const RankLost&) {
+    throw_broken();
+  }
   const std::lock_guard lock(mutex_);
   asked_ = true;
   sent_bytes_ = 0;
@@ -146,8 +171,12 @@ void PipeEnd::send(wire::PipeMessage head, detail::Buffer& message, bool wait) {
     head.count = state_ == State::owned ? report_consumed().count : 0;
   }
   announce(cargo);
-  if (!question) return tell(code(PipeOp::send), wire::bytes_of(head), &message);
-  if (ask(code(PipeOp::send), wire::bytes_of(head), &message).status != wire::Status::closed) return;
+  try {
+    if (!question) return tell(code(PipeOp::send), wire::bytes_of(head), &message);
+    if (ask(code(PipeOp::send), wire::bytes_of(head), &message).status != wire::Status::closed) return;
+  } catch (const RankLost&) {
+    // nobody reads it either
+  }
   throw_broken();
 }
 
@@ -158,7 +187,11 @@ bool PipeEnd::confirm_ready() {
     const std::lock_guard lock(mutex_);
     consumed = report_consumed();
   }
-  ask(code(PipeOp::sync), wire::bytes_of(consumed));
+  try {
+    ask(code(PipeOp::sync), wire::bytes_of(consumed));
+  } catch (const RankLost&) {
+    // that has made it ready
+  }
   return ready();
 }
 
@@ -173,7 +206,10 @@ std::optional<PipeEnd::Message> PipeEnd::take(Deadline deadline, const std::func
     if (state_ != State::owned) throw_not_owned();
     if (inbox_.empty()) {
       if (!ready()) continue;  // another thread was faster
-      throw EndOfStream(name() + ": the other end of the pipe is closed, and all that it sent was read");
+      throw EndOfStream(name() +
+                        (lost() ? client().host_of_lost(id().rank) + ": its home has died with that rank"
+                                : ": the other end of the pipe is closed") +
+                        ", and all that has come was read");
     }
     check(inbox_.front());
     Message message = std::move(inbox_.front());

@@ -68,6 +68,8 @@ class PipeEnd final : public RemoteObject {
   bool confirm_ready();
 
   void on_note(std::uint32_t what, link::Incoming& in) override;
+  /// The other end is closed then, too: what has come is read, and no more comes.
+  void on_home_lost() override;
 
  private:
   enum class State { idle, owned, away, taken, closed };
@@ -75,6 +77,7 @@ class PipeEnd final : public RemoteObject {
   void save(detail::Buffer& out) const override;
   void set_state(State state);
   void update_ready() noexcept;
+  void end_here() noexcept;
   wire::PipeConsumed report_consumed() noexcept;
   [[noreturn]] void throw_not_owned() const;
   [[noreturn]] void throw_broken() const;

@@ -9,6 +9,7 @@
 
 #include <rankpool/task_options.hpp>
 
+#include "client/checkpoint.hpp"
 #include "wire/messages.hpp"
 
 namespace rankpool::detail {
@@ -20,6 +21,8 @@ namespace {
 // Small at first, so that the workers begin while the rest is still being written; then large, to be few.
 constexpr std::size_t first_block_bytes = 16 * 1024;
 constexpr std::size_t largest_block_bytes = 8 * 1024 * 1024;
+
+constexpr int most_processes = 1'000'000;  // far more than any job has; rank 0 refuses more
 
 }  // namespace
 
@@ -59,13 +62,16 @@ std::shared_ptr<PoolClient> PoolClient::open(const PoolOptions& options, const P
   if (options.processes && *options.processes < 1)
     throw std::invalid_argument("Pool: processes is " + std::to_string(*options.processes) +
                                 "; it must be at least 1 (leave it out to use every slot of the job)");
+  if (options.processes && *options.processes > most_processes)
+    throw std::invalid_argument("Pool: processes is " + std::to_string(*options.processes) + "; it can be at most " +
+                                std::to_string(most_processes) + " (leave it out to use every slot of the job)");
   if (options.max_tasks_per_child && *options.max_tasks_per_child < 1)
     throw std::invalid_argument(std::string(words.type) + ": max_tasks_per_child is " +
                                 std::to_string(*options.max_tasks_per_child) +
                                 "; it must be at least 1 (leave it out to keep the workers)");
   const auto client = client::Client::get();
   auto pool = std::make_shared<PoolClient>(client, words);
-  pool->processes_ = options.processes.value_or(client->identity().slots);
+  pool->processes_ = options.processes.value_or(client->slots());
   pool->retries_ = checked_retries(options.retries);
   const wire::PoolOpen open{.owner = client->who(),
                             .processes = options.processes.value_or(0),
@@ -80,7 +86,8 @@ std::shared_ptr<PoolClient> PoolClient::open(const PoolOptions& options, const P
   return pool;
 }
 
-std::uint64_t PoolClient::open_job(std::shared_ptr<JobState> state, const JobShape& shape, Buffer callable) {
+std::uint64_t PoolClient::open_job(std::shared_ptr<JobState> state, const JobShape& shape, Buffer callable,
+                                   std::shared_ptr<Checkpoint> checkpoint) {
   client::Client::get();  // throws if rankpool has stopped: nobody would hear of the job
   const std::uint64_t token = client_->new_token();
   auto asker = shape.is_call ? std::make_shared<TaskAsker>(token) : nullptr;
@@ -88,6 +95,12 @@ std::uint64_t PoolClient::open_job(std::shared_ptr<JobState> state, const JobSha
     if (const auto pool = weak.lock()) pool->forget(token);
   });
   inbox->keep(callable.take_cargo());
+  if (checkpoint) {
+    inbox->set_checkpoint(std::move(checkpoint), [weak = weak_from_this(), token] {
+      if (const auto pool = weak.lock()) pool->cancel_job(token);
+    });
+    client_->need_callback_thread();  // results are written though nobody waits for them
+  }
   wire::JobOpen open{.pool = token_,
                      .chunksize = shape.chunksize,
                      .first_index = shape.first_index,
@@ -125,11 +138,23 @@ void PoolClient::check_open() {
 }
 
 void PoolClient::send_items(std::uint64_t job, std::uint64_t count, Buffer& items) {
-  if (const Buffer::Cargo cargo = items.take_cargo(); !cargo.empty()) {
+  {
+    const Buffer::Cargo cargo = items.take_cargo();
     const std::lock_guard lock(mutex_);
-    if (const auto found = jobs_.find(job); found != jobs_.end()) found->second->keep(cargo);
+    if (const auto found = jobs_.find(job); found != jobs_.end()) {
+      found->second->expect(count);
+      if (!cargo.empty()) found->second->keep(cargo);
+    }
   }
   client_->send(Kind::job_items, job, wire::bytes_of(wire::JobItems{count}), &items);
+}
+
+void PoolClient::skip_items(std::uint64_t job, std::uint64_t count) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (const auto found = jobs_.find(job); found != jobs_.end()) found->second->expect(count);
+  }
+  client_->send(Kind::job_skip, job, wire::bytes_of(wire::JobSkip{count}), nullptr, false);
 }
 
 void PoolClient::end_job(std::uint64_t job) { client_->send(Kind::job_end, job); }
@@ -141,8 +166,15 @@ void PoolClient::cancel_job(std::uint64_t job) {
 
 void PoolClient::forget(std::uint64_t job) {
   client_->remove(job);
-  const std::lock_guard lock(mutex_);
-  jobs_.erase(job);
+  std::shared_ptr<JobInbox> last;  // closes its checkpoint without the lock
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = jobs_.find(job);
+    if (found == jobs_.end()) return;
+    last = std::move(found->second);
+    jobs_.erase(found);
+  }
+  last->close();
 }
 
 void PoolClient::close() {
@@ -267,9 +299,16 @@ void PoolClient::on_frame(link::Incoming& in) {
 }
 
 JobWriter::JobWriter(std::shared_ptr<PoolClient> pool, std::shared_ptr<JobState> state, const JobShape& shape,
-                     Buffer callable)
-    : pool_(std::move(pool)), chunksize_(shape.chunksize), block_limit_(first_block_bytes) {
-  token_ = pool_->open_job(std::move(state), shape, std::move(callable));
+                     Buffer callable, std::shared_ptr<Checkpoint> checkpoint)
+    : pool_(std::move(pool)),
+      checkpoint_(std::move(checkpoint)),
+      chunksize_(shape.chunksize),
+      block_limit_(first_block_bytes) {
+  if (checkpoint_) {
+    state_ = state;
+    block_.set_comparable();
+  }
+  token_ = pool_->open_job(std::move(state), shape, std::move(callable), checkpoint_);
 }
 
 JobWriter::~JobWriter() {
@@ -287,7 +326,11 @@ void JobWriter::offer() {
 }
 
 void JobWriter::send_block() {
-  pool_->send_items(token_, in_block_, block_);
+  if (checkpoint_) {
+    checkpoint_->deal(checkpoint_->take_apart(block_, in_block_), *pool_, token_, *state_, block_);
+  } else {
+    pool_->send_items(token_, in_block_, block_);
+  }
   block_.clear();
   in_block_ = 0;
   block_limit_ = std::min(2 * block_limit_, largest_block_bytes);
@@ -295,6 +338,10 @@ void JobWriter::send_block() {
 
 void JobWriter::finish() {
   if (in_block_ > 0) send_block();
+  if (checkpoint_) {
+    checkpoint_->end_input();
+    checkpoint_->send_skipped(*pool_, token_);
+  }
   pool_->end_job(token_);
   finished_ = true;
 }

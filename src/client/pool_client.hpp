@@ -38,8 +38,11 @@ class PoolClient final : public client::Receiver, public std::enable_shared_from
   PoolClient(std::shared_ptr<client::Client> client, const PoolWords& words);
 
   /// Announces a job and returns its token. @throws PoolClosed, or the error of a failed initializer
-  std::uint64_t open_job(std::shared_ptr<JobState> state, const JobShape& shape, Buffer callable);
+  std::uint64_t open_job(std::shared_ptr<JobState> state, const JobShape& shape, Buffer callable,
+                         std::shared_ptr<Checkpoint> checkpoint = nullptr);
   void send_items(std::uint64_t job, std::uint64_t count, Buffer& items);
+  /// The results of the next `count` tasks are here already.
+  void skip_items(std::uint64_t job, std::uint64_t count);
   void end_job(std::uint64_t job);
   /// Forgets a job whose input failed.
   void cancel_job(std::uint64_t job);

@@ -16,6 +16,8 @@
 
 #include <rankpool/errors.hpp>
 
+#include "client/interrupted.hpp"
+
 namespace rankpool {
 namespace {
 
@@ -68,12 +70,19 @@ ProcessInfo to_info(const wire::Who& who) {
 /// Waits for the answer whether a process lives.
 class Answer final : public client::Receiver {
  public:
+  explicit Answer(int rank) : rank_(rank) {}
+  void on_rank_lost(int rank) override {
+    if (rank == rank_) done.store(true, std::memory_order_release);
+  }
   void on_frame(link::Incoming& in) override {
     alive = in.head.flags != 0;
     done.store(true, std::memory_order_release);
   }
   std::atomic<bool> done{false};
   bool alive = false;
+
+ private:
+  const int rank_;
 };
 
 }  // namespace
@@ -133,13 +142,13 @@ void ProcessClient::start() {
                                  .name = wire::process_name(name_),
                                  .number = wire::process_name(number_)};
   failed_ = false;
-  const std::uint64_t token = client_->new_token();
+  token_ = client_->new_token();
   {
     const std::lock_guard table_lock(table().mutex);
     table().processes.push_back(shared_from_this());
   }
-  client_->add(token, shared_from_this());
-  client_->send(Kind::process_start, token, wire::bytes_of(fixed), &call);
+  client_->add(token_, shared_from_this());
+  client_->send(Kind::process_start, token_, wire::bytes_of(fixed), &call);
   client_->link().wait([this] { return started() || failed_.load(); }, {});
   if (failed_) {
     cargo_.clear();
@@ -152,6 +161,12 @@ void ProcessClient::start() {
 }
 
 void ProcessClient::throw_failed() const {
+  if (interruption_) std::rethrow_exception(interruption_);
+  if (failure_.error == 0)
+    throw RankLost("rank " + std::to_string(failure_.rank) + " (host " + wire::text_of(failure_.host) +
+                       ") is lost and cannot run " + name_ +
+                       (wish_ ? ": name another rank in ProcessOptions, or none" : ": start it again"),
+                   failure_.rank);
   throw Error("rank " + std::to_string(failure_.rank) + " (" + wire::text_of(failure_.host) + ") cannot start " +
               name_ + ": " + std::generic_category().message(failure_.error) +
               ": raise the limit on processes (ulimit -u) and open files (ulimit -n), or start fewer at a time");
@@ -168,20 +183,44 @@ void ProcessClient::on_frame(link::Incoming& in) {
       ready_ = true;
       break;
     case Kind::process_failed:
+      if (started()) return lost();
       failure_ = wire::take<wire::ProcessFailed>(body);
+      client_->remove(token_);
+      forget(this);
+      failed_ = true;
+      break;
+    case Kind::interrupted:
+      interruption_ = client::interrupted_by(in.head.flags);
       client_->remove(in.head.token);
       forget(this);
       failed_ = true;
       break;
     case Kind::process_ended:
-      wait_status_ = static_cast<int>(in.head.flags);
-      client_->remove(in.head.token);
-      forget(this);
-      ended_.store(true, std::memory_order_release);
+      has_ended(static_cast<int>(in.head.flags));
       break;
     default:
       throw wire::BadFrame("a Process was sent a frame that is not for it");
   }
+}
+
+void ProcessClient::has_ended(int wait_status) {
+  wait_status_ = wait_status;
+  client_->remove(token_);
+  forget(this);
+  ended_.store(true, std::memory_order_release);
+}
+
+/// Where it was started by the time: rank 0 says so if it was not.
+void ProcessClient::on_rank_lost(int rank) {
+  if (started() && where_.rank == rank) lost();
+}
+
+/// It has gone with its rank, as if it were killed.
+void ProcessClient::lost() {
+  if (ended()) return;
+  std::fprintf(stderr, "rankpool: %s (pid %d) has ended: rank %d (host %s), on which it ran, is lost\n", name_.c_str(),
+               where_.pid, where_.rank, wire::text_of(where_.host).c_str());
+  has_ended(SIGKILL);
 }
 
 void ProcessClient::look() {
@@ -369,9 +408,10 @@ bool ProcessInfo::is_alive() const {
   const client::Identity& self = client->identity();
   if (rank == self.rank && link == self.link) return true;
   if (rank < 0 || rank >= self.ranks) return false;
-  const auto answer = std::make_shared<Answer>();
+  const auto answer = std::make_shared<Answer>(rank);
   const std::uint64_t token = client->new_token();
   client->add(token, answer);
+  if (client->is_lost(rank)) answer->done = true;
   client->send({.to = {rank, 0}, .token = token, .kind = Kind::process_ask}, wire::bytes_of(wire::ProcessAsk{link}));
   client->link().wait([&] { return answer->done.load(std::memory_order_acquire); }, {});
   client->remove(token);

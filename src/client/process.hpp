@@ -51,8 +51,11 @@ class ProcessClient final : public client::Receiver, public std::enable_shared_f
   ProcessInfo info() const;
 
   void on_frame(link::Incoming& in) override;
+  void on_rank_lost(int rank) override;
 
  private:
+  void has_ended(int wait_status);
+  void lost();
   void require_own(const char* call) const;
   void require_open() const;
   void require_started(const char* call) const;
@@ -75,6 +78,7 @@ class ProcessClient final : public client::Receiver, public std::enable_shared_f
   // by the frames, before the flag that tells of them
   wire::ProcessStarted where_{};
   wire::ProcessFailed failure_{};
+  std::exception_ptr interruption_;  // why it was not started, unless it could not be
   int wait_status_ = 0;
   std::atomic<bool> started_{false};
   std::atomic<bool> failed_{false};

@@ -196,7 +196,13 @@ class QueueSource final : public WaitSource {
   bool confirm() override { return ready() || has_items(); }
 
  private:
-  bool has_items() const { return queue_->is_shut() || !queue_->empty(); }
+  bool has_items() const {
+    try {
+      return queue_->is_shut() || !queue_->empty();
+    } catch (const RankLost&) {
+      return true;  // `get` says so at once
+    }
+  }
 
   std::shared_ptr<client::Queue> queue_;
   bool has_items_ = false;  // when the waiting began: another process may take them meanwhile

@@ -25,6 +25,13 @@ using wire::Status;
 /// Waits for the answer to one request.
 class Call final : public Receiver {
  public:
+  /// `home`: who must live to answer it.
+  explicit Call(int home) : home_(home) {}
+  void on_rank_lost(int rank) override {
+    if (rank != home_ || done.load(std::memory_order_relaxed)) return;
+    reply.status = Status::lost;
+    done.store(true, std::memory_order_release);
+  }
   void on_frame(link::Incoming& in) override {
     reply.status = static_cast<Status>(in.head.flags);
     reply.payload = link::Payload({in.body, std::move(in.slice)});
@@ -32,6 +39,9 @@ class Call final : public Receiver {
   }
   std::atomic<bool> done{false};
   Reply reply;
+
+ private:
+  const int home_;
 };
 
 /// What this process has handles of.
@@ -82,7 +92,7 @@ RemoteObject::~RemoteObject() {
       const auto found = table().objects.find(key_of(id_));
       if (found != table().objects.end() && found->second.expired()) table().objects.erase(found);
     }
-    send(Kind::object_drop, {});
+    if (held_) send(Kind::object_drop, {});
   } catch (...) {
     // the engine is gone, and the object with it
   }
@@ -93,8 +103,21 @@ std::string RemoteObject::name() const {
          std::to_string(id_.number & 0xffffffffu) + " of rank " + std::to_string(id_.rank);
 }
 
+void RemoteObject::throw_damaged() const {
+  throw SerializationError(name() +
+                           ": the message that its handle came in is damaged: it names a place that cannot be");
+}
+
+void RemoteObject::throw_lost() const {
+  throw RankLost(name() + client_->host_of_lost(id_.rank) +
+                     ": its home has died with that rank, and what was in it is lost; make another one on a rank that "
+                     "lives",
+                 id_.rank);
+}
+
 void RemoteObject::send(Kind kind, std::span<const std::byte> fixed, std::span<const std::byte> more,
                         detail::Buffer* payload) {
+  if (kind == Kind::object_make || kind == Kind::object_hold) held_ = true;
   const int to = receiver_of(kind);
   const wire::Header head{.to = {to, 0}, .token = id_.number, .kind = kind};
   std::array<std::byte, 128> few;
@@ -140,7 +163,9 @@ std::uint64_t RemoteObject::load_word(std::uint64_t offset) {
 
 std::optional<Reply> RemoteObject::ask_by(Kind kind, Deadline deadline, std::uint32_t operation,
                                           std::span<const std::byte> fixed, detail::Buffer* payload) {
-  const auto call = std::make_shared<Call>();
+  // of a shared value there may be copies elsewhere
+  const bool needs_home = kind != Kind::shared_get;
+  const auto call = std::make_shared<Call>(needs_home ? id_.rank : -1);
   const std::uint64_t request = client_->new_token();
   client_->add(request, call);
   const struct Forget {
@@ -149,6 +174,7 @@ std::optional<Reply> RemoteObject::ask_by(Kind kind, Deadline deadline, std::uin
     std::uint64_t token;
   } forget{*client_, request};
 
+  if (needs_home) require_home();
   const std::uint64_t told = send_request(kind, request, operation, fixed, payload);
   const auto done = [&] { return call->done.load(std::memory_order_acquire); };
   if (!client_->link().wait(done, deadline)) {
@@ -168,6 +194,8 @@ std::optional<Reply> RemoteObject::ask_by(Kind kind, Deadline deadline, std::uin
   switch (reply.status) {
     case Status::withdrawn:
       return std::nullopt;
+    case Status::lost:
+      throw_lost();
     case Status::gone:
       throw Closed(name() + ": it no longer exists: all its handles have gone, or the process that made it was lost");
     case Status::refused: {
@@ -180,6 +208,7 @@ std::optional<Reply> RemoteObject::ask_by(Kind kind, Deadline deadline, std::uin
 }
 
 void RemoteObject::tell(std::uint32_t operation, std::span<const std::byte> fixed, detail::Buffer* payload) {
+  require_home();
   send_request(Kind::object_request, 0, operation, fixed, payload);
   client_->unsettle(id_.rank);
 }
@@ -209,16 +238,24 @@ std::vector<wire::Pin> RemoteObject::pins_of(const detail::Buffer::Cargo& cargo)
 
 class Question::Answer final : public Receiver {
  public:
+  explicit Answer(int home) : home_(home) {}
   void on_frame(link::Incoming&) override { here.store(true, std::memory_order_release); }
+  void on_rank_lost(int rank) override {
+    if (rank == home_) here.store(true, std::memory_order_release);
+  }
   std::atomic<bool> here{false};
+
+ private:
+  const int home_;
 };
 
 Question::Question(std::shared_ptr<RemoteObject> object, std::uint32_t operation)
     : object_(std::move(object)),
       operation_(operation),
       request_(object_->client().new_token()),
-      answer_(std::make_shared<Answer>()) {
+      answer_(std::make_shared<Answer>(object_->id().rank)) {
   object_->client().add(request_, answer_);
+  if (object_->lost()) answer_->here = true;
   object_->send_request(Kind::object_request, request_, operation, {}, nullptr);
 }
 
@@ -261,7 +298,15 @@ void save_object(detail::Buffer& out, const std::shared_ptr<RemoteObject>& objec
   out.carry({object, pin});
 }
 
+namespace {
+thread_local const char* handles_refused = nullptr;
+}
+
+RefuseHandles::RefuseHandles(const char* why) noexcept { handles_refused = why; }
+RefuseHandles::~RefuseHandles() { handles_refused = nullptr; }
+
 std::shared_ptr<RemoteObject> load_object(detail::Reader& in, wire::ObjectType type) {
+  if (handles_refused != nullptr) throw SerializationError(handles_refused);
   SavedHandle saved;
   in.read(&saved, sizeof saved);
   detail::Reader more(in.take(saved.more));
@@ -269,18 +314,30 @@ std::shared_ptr<RemoteObject> load_object(detail::Reader& in, wire::ObjectType t
     throw SerializationError(std::string("a handle of a ") + type_name(type) + " was expected, not of a " +
                              type_name(saved.type));
   auto client = Client::get();
+  if (saved.id.rank < 0 || saved.id.rank >= client->identity().ranks)
+    throw SerializationError(std::string("a handle of a ") + type_name(type) +
+                             " names a rank that does not exist: the message is damaged");
   std::shared_ptr<RemoteObject> object;
   {
+    const std::lock_guard lock(table().mutex);
+    if (const auto known = table().objects.find(key_of(saved.id)); known != table().objects.end())
+      object = known->second.lock();
+  }
+  if (!object) {
+    // Without the lock, which the destructor needs if the rest is damaged; so another thread may be faster.
+    const std::shared_ptr<RemoteObject> fresh = new_remote_object(client, saved.type, saved.id, &more);
     const std::lock_guard lock(table().mutex);
     auto& known = table().objects[key_of(saved.id)];
     object = known.lock();
     if (!object) {
-      object = new_remote_object(client, saved.type, saved.id, &more);
-      known = object;
+      known = object = fresh;
       client->add_weak(object->note_token(), object);
       object->send(Kind::object_hold, wire::bytes_of(wire::ObjectHold{object->note_token()}));
     }
   }
+  if (object->type() != saved.type)
+    throw SerializationError("a message is damaged: it has a handle of a " + std::string(type_name(saved.type)) +
+                             " that is a " + type_name(object->type()));
   if (saved.pin != 0) object->send(Kind::object_pin, wire::bytes_of(wire::ObjectPin{saved.pin, -1, 0}));
   return object;
 }

@@ -47,8 +47,18 @@ class RemoteObject : public Receiver, public std::enable_shared_from_this<Remote
   Client& client() const noexcept { return *client_; }
   /// "Queue 3 of rank 0": for messages.
   std::string name() const;
+  /// Its handle came in a message, and cannot be right. @throws SerializationError
+  [[noreturn]] void throw_damaged() const;
 
-  /// Sends a request and waits for its answer. Any thread.
+  /// Its home has died with its rank.
+  bool lost() const noexcept { return client_->is_lost(id_.rank); }
+  /// @throws RankLost if so
+  void require_home() const {
+    if (lost()) throw_lost();
+  }
+
+  /// Sends a request and waits for its answer. Any thread. Like all that need the home, it throws RankLost when that is
+  /// lost, also while it waits.
   /// @throws Closed if there is no such object any more; std::logic_error if it was refused as misuse
   Reply ask(std::uint32_t operation, std::span<const std::byte> fixed = {}, detail::Buffer* payload = nullptr);
   /// The same until the deadline (none: for ever); then it is taken back, and nothing of it remains at the home. None
@@ -76,6 +86,8 @@ class RemoteObject : public Receiver, public std::enable_shared_from_this<Remote
 
   /// A note of the home. Called by whichever thread reads the link; must not wait.
   virtual void on_note(std::uint32_t what, link::Incoming& in);
+  /// The home is lost. Called in the same way.
+  virtual void on_home_lost() {}
 
   /// Announces that handles in a message that is decoded once are under way. To be called before it is sent.
   static void announce(const detail::Buffer::Cargo& cargo);
@@ -94,6 +106,10 @@ class RemoteObject : public Receiver, public std::enable_shared_from_this<Remote
   friend std::shared_ptr<RemoteObject> load_object(detail::Reader& in, wire::ObjectType type);
 
   void on_frame(link::Incoming& in) final { on_note(in.head.flags, in); }
+  void on_rank_lost(int rank) final {
+    if (rank == id_.rank) on_home_lost();
+  }
+  [[noreturn]] void throw_lost() const;
   void send(wire::Kind kind, std::span<const std::byte> fixed, std::span<const std::byte> more = {},
             detail::Buffer* payload = nullptr);
   std::uint64_t send_request(wire::Kind kind, std::uint64_t request, std::uint32_t operation,
@@ -106,6 +122,7 @@ class RemoteObject : public Receiver, public std::enable_shared_from_this<Remote
   wire::ObjectType type_;
   wire::ObjectId id_;
   std::uint64_t note_token_;
+  bool held_ = false;  // the home knows of this handle
 };
 
 /// A question whose answer somebody else waits for; it is taken back when this goes.
@@ -116,7 +133,8 @@ class Question {
   Question(const Question&) = delete;
   Question& operator=(const Question&) = delete;
   ~Question();
-  /// Does not block. The frame that makes it true wakes all who wait on the link.
+  /// Or there is nobody to answer it any more. Does not block. The frame that makes it true wakes all who wait on the
+  /// link.
   bool answered() const noexcept;
 
  private:
@@ -135,6 +153,14 @@ void save_object(detail::Buffer& out, const std::shared_ptr<RemoteObject>& objec
 /// The object as this process knows it; the process holds it from now on. @throws SerializationError if it is of
 /// another type; NotRunning
 std::shared_ptr<RemoteObject> load_object(detail::Reader& in, wire::ObjectType type);
+/// While it lives, handles that the calling thread decodes are refused for this reason. Not one inside another.
+class RefuseHandles {
+ public:
+  explicit RefuseHandles(const char* why) noexcept;
+  RefuseHandles(const RefuseHandles&) = delete;
+  RefuseHandles& operator=(const RefuseHandles&) = delete;
+  ~RefuseHandles();
+};
 /// A number for the calling thread that is its own in this process; never 0.
 std::uint32_t this_thread() noexcept;
 

@@ -48,8 +48,15 @@ void SemaphoreObject::locate(std::uint32_t most) {
 }
 
 Cell& SemaphoreObject::map_cell() const {
-  Cell& own = window_of(client(), id().rank).cell(known_.place.cell);
+  require_home();
+  const link::Window& window = window_of(client(), id().rank);
+  if (!window.holds_cell(known_.place.cell)) throw_damaged();
+  Cell& own = window.cell(known_.place.cell);
   cell_.store(&own, std::memory_order_release);
+  if (lost()) {
+    cell_.store(nullptr, std::memory_order_release);
+    require_home();
+  }
   return own;
 }
 
@@ -59,7 +66,7 @@ bool SemaphoreObject::acquire_until(Deadline deadline) {
   if (SharedSemaphore::try_acquire(own)) return true;
   if (deadline && *deadline <= link::CellClock::now()) return false;
   return try_for_a_moment(client(), [&] { return SharedSemaphore::try_acquire(own); }) ||
-         sleep_until(client(), deadline, [&](auto until) { return SharedSemaphore::sleep_and_acquire(own, until); });
+         sleep_until(*this, deadline, [&](auto until) { return SharedSemaphore::sleep_and_acquire(own, until); });
 }
 
 bool SemaphoreObject::acquire_at_home(Deadline deadline, bool wait) {

@@ -31,6 +31,7 @@ class SemaphoreObject final : public RemoteObject {
 
  protected:
   void save(detail::Buffer& out) const override;
+  void on_home_lost() override { cell_.store(nullptr, std::memory_order_release); }
 
  private:
   bool acquire_at_home(Deadline deadline, bool wait);

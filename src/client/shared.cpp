@@ -9,6 +9,7 @@
 #include <rankpool/detail/type_name.hpp>
 #include <rankpool/errors.hpp>
 
+#include "client/journal_format.hpp"
 #include "wire/containers.hpp"
 #include "wire/shared.hpp"
 
@@ -94,13 +95,22 @@ SharedObject::SharedObject(std::shared_ptr<Client> client, wire::ObjectId id)
 
 const void* SharedObject::value(detail::DecodeShared decode, const std::type_info& type, Deadline deadline) {
   if (const void* const here = copy_->value(type)) return here;
-  const wire::SharedGet asked{.home = {id().rank, 0}, .note_token = copy_->note_token()};
-  auto reply = ask_engine_until(deadline, wire::Kind::shared_get, 0, wire::bytes_of(asked));
+  auto reply = fetch(deadline);
   if (!reply)
     throw TimeoutError(name() + ": its value has not come to rank " + std::to_string(client().identity().rank) +
                        " within the time limit of get(); it may be called again");
   copy_->put(std::make_shared<const Reply>(std::move(*reply)), decode, type, client());
   return copy_->value(type);
+}
+
+std::optional<Reply> SharedObject::fetch(Deadline deadline) {
+  const wire::SharedGet asked{.home = {id().rank, 0}, .note_token = copy_->note_token()};
+  return ask_engine_until(deadline, wire::Kind::shared_get, 0, wire::bytes_of(asked));
+}
+
+std::uint64_t SharedObject::hash_of_value() {
+  const std::optional<Reply> reply = fetch({});
+  return journal_hash(wire::view_shared(reply->bytes()).value);
 }
 
 }  // namespace rankpool::client

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <typeinfo>
 
 #include <rankpool/shared.hpp>
@@ -53,8 +54,12 @@ class SharedObject final : public RemoteObject {
 
   /// Any thread, but no handler of frames. @throws as Shared::get; TypeMismatch if it was used as another type before
   const void* value(detail::DecodeShared decode, const std::type_info& type, Deadline deadline);
+  /// Of the encoded value: the same in every run that shares an equal one. @throws Closed if it has gone
+  std::uint64_t hash_of_value();
 
  private:
+  std::optional<Reply> fetch(Deadline deadline);
+
   std::shared_ptr<SharedCopy> copy_;
 };
 

@@ -4,23 +4,27 @@
 #include <algorithm>
 #include <chrono>
 
-#include "client/client.hpp"
+#include "client/remote_object.hpp"
 #include "link/cell.hpp"
 
 namespace rankpool::client {
 
 /// A wake-up that died with a process, or an engine that is gone, is noticed after this.
 inline constexpr auto longest_sleep = std::chrono::milliseconds(200);
+/// The same for the main program, which has little time left when it is interrupted.
+inline constexpr auto longest_main_sleep = std::chrono::milliseconds(50);
 
-/// Calls `sleep(until)` for short times until it is true or the deadline has come. @throws Error if the engine is gone
+/// Calls `sleep(until)` for short times until it is true or the deadline has come. @throws Error if the engine is gone,
+/// RankLost if the home of the object is
 template <class Sleep>
-bool sleep_until(Client& client, link::UserLink::Deadline deadline, Sleep&& sleep) {
+bool sleep_until(const RemoteObject& object, link::UserLink::Deadline deadline, Sleep&& sleep) {
+  const auto longest = object.client().identity().parent ? longest_sleep : longest_main_sleep;
+  const auto limit = deadline.value_or(link::CellClock::time_point::max());
   for (;;) {
-    const auto now = link::CellClock::now();
-    const auto until = deadline ? std::min(*deadline, now + longest_sleep) : now + longest_sleep;
-    if (sleep(until)) return true;
-    if (deadline && link::CellClock::now() >= *deadline) return false;
-    client.link().look();
+    if (sleep(std::min(limit, link::CellClock::now() + longest))) return true;
+    if (link::CellClock::now() >= limit) return false;
+    object.client().link().look();
+    object.require_home();
   }
 }
 

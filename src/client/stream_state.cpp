@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <bit>
+#include <stdexcept>
 #include <string>
 #include <utility>
 
 #include <rankpool/errors.hpp>
 
+#include "client/checkpoint.hpp"
 #include "client/pool_client.hpp"
 
 namespace rankpool::detail {
@@ -22,12 +24,15 @@ bool time_to_look(std::uint64_t drawn) noexcept { return std::has_single_bit(dra
 }  // namespace
 
 void StreamState::start(const std::shared_ptr<StreamState>& stream, std::shared_ptr<PoolClient> pool,
-                        const JobShape& shape, Buffer callable, std::uint64_t buffersize) {
+                        const JobShape& shape, Buffer callable, std::uint64_t buffersize,
+                        std::shared_ptr<Checkpoint> checkpoint) {
   StreamState& self = *stream;
   self.window_ = StreamWindow(shape.chunksize, buffersize, static_cast<std::uint64_t>(pool->processes()));
   self.pool_ = std::move(pool);
   self.pool_->add_stream(stream);
-  self.token_ = self.pool_->open_job(stream, shape, std::move(callable));
+  self.checkpoint_ = std::move(checkpoint);
+  if (self.checkpoint_) self.block_.set_comparable();
+  self.token_ = self.pool_->open_job(stream, shape, std::move(callable), self.checkpoint_);
   std::unique_lock lock(self.mutex_);
   self.take_turn(lock);
 }
@@ -70,6 +75,7 @@ std::uint64_t StreamState::shifted(std::uint64_t task) const noexcept {
 }
 
 void StreamState::failed(std::uint64_t task, std::exception_ptr error) {
+  if (task == ~std::uint64_t{0}) throw_damaged("a result is of no task");
   std::unique_lock lock(mutex_);
   put_error(slot_of(position(task)), std::move(error));
   took_in(lock, task, 1, 0);
@@ -97,6 +103,11 @@ bool StreamState::wants_input() const noexcept {
   return input_left_ && !abandoned_ && !ended() && (closing_ || window_.refill(drawn_ - yielded_) > 0);
 }
 
+/// Was all yielded that will come? A checkpoint must have it all then, and let others use its file.
+bool StreamState::exhausted() const noexcept {
+  return !input_left_ && !drawing_ && yielded_ == drawn_ && (!checkpoint_ || ended());
+}
+
 /// Is there something to do for a thread that waits?
 bool StreamState::settled() const {
   return head_ready() || over_ || exhausted() || ended() || (!drawing_ && wants_input());
@@ -110,6 +121,7 @@ bool StreamState::await(std::unique_lock<std::mutex>& lock, Deadline deadline) {
     if (exhausted()) {
       over_ = true;
       if (input_error_) std::rethrow_exception(std::exchange(input_error_, nullptr));
+      if (checkpoint_ && !cancelled()) finish(no_wait());
       return false;
     }
     if (ended()) {  // as a whole, since there are results left
@@ -202,8 +214,21 @@ void StreamState::draw_all(std::unique_lock<std::mutex>& lock) {
 }
 
 /// Draws and sends at most `most` items; without the lock, but has it afterwards. False if it stopped because the input
-/// is slow and a result is there.
+/// is slow and a result is there. Items that are not those of the checkpoint end the input.
 bool StreamState::draw_some(std::unique_lock<std::mutex>& lock, std::uint64_t most) {
+  std::exception_ptr error;
+  try {
+    return draw_items(lock, most);
+  } catch (const CheckpointError&) {
+    error = std::current_exception();
+  } catch (const std::invalid_argument&) {
+    error = std::current_exception();
+  }
+  end_input(lock, std::move(error));
+  return true;
+}
+
+bool StreamState::draw_items(std::unique_lock<std::mutex>& lock, std::uint64_t most) {
   Clock::time_point last = Clock::now();
   for (std::uint64_t i = 1; i <= most; ++i) {
     Drawn drawn = Drawn::end;
@@ -241,6 +266,8 @@ bool StreamState::draw_some(std::unique_lock<std::mutex>& lock, std::uint64_t mo
 
 void StreamState::send_block() {
   if (in_block_ == 0) return;
+  std::vector<Checkpoint::Part> parts;
+  if (checkpoint_) parts = checkpoint_->take_apart(block_, in_block_);
   Buffer::Cargo cargo = block_.take_cargo();
   {
     const std::lock_guard lock(mutex_);
@@ -250,7 +277,11 @@ void StreamState::send_block() {
     drawn_ += in_block_;
     reserve(drawn_ - yielded_);
   }
-  pool_->send_items(token_, in_block_, block_);
+  if (checkpoint_) {
+    checkpoint_->deal(parts, *pool_, token_, *this, block_);
+  } else {
+    pool_->send_items(token_, in_block_, block_);
+  }
   block_.clear();
   in_block_ = 0;
 }
@@ -267,6 +298,14 @@ void StreamState::draw_refused() {
 
 /// Without the lock, but has it afterwards.
 void StreamState::end_input(std::unique_lock<std::mutex>& lock, std::exception_ptr error) {
+  if (checkpoint_) {
+    try {
+      if (!error) checkpoint_->end_input();
+    } catch (const CheckpointError&) {
+      error = std::current_exception();
+    }
+    checkpoint_->send_skipped(*pool_, token_);
+  }
   pool_->end_job(token_);
   lock.lock();
   input_left_ = false;

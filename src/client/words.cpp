@@ -67,8 +67,15 @@ void WordsObject::locate(std::uint64_t bytes) {
 }
 
 std::byte* WordsObject::map_data() const {
-  std::byte* const own = window_of(client(), id().rank).at(place().data);
+  require_home();
+  const link::Window& window = window_of(client(), id().rank);
+  if (!window.holds_data(place().data, bytes_)) throw_damaged();
+  std::byte* const own = window.at(place().data);
   data_.store(own, std::memory_order_release);
+  if (lost()) {
+    data_.store(nullptr, std::memory_order_release);
+    require_home();
+  }
   return own;
 }
 
@@ -128,7 +135,7 @@ void WordsObject::change_record(std::size_t size, Change&& change) {
   link::Cell& lock = cell(writers_lock);
   const link::Owner myself = me();
   if (!SharedLock::try_lock(lock, myself))
-    sleep_until(client(), {}, [&](auto until) { return SharedLock::sleep_and_lock(lock, myself, until); });
+    sleep_until(*this, {}, [&](auto until) { return SharedLock::sleep_and_lock(lock, myself, until); });
   const std::uint64_t now = version.load(std::memory_order_relaxed);
   if (const std::span<const std::byte> wanted = change(std::span<const std::byte>(copy_of(now, size), size));
       !wanted.empty()) {

@@ -52,6 +52,10 @@ class WordsObject final : public LockObject {
 
  protected:
   void save(detail::Buffer& out) const override;
+  void on_home_lost() override {
+    LockObject::on_home_lost();
+    data_.store(nullptr, std::memory_order_release);
+  }
 
  private:
   static constexpr std::size_t record_head = 64;

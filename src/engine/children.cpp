@@ -1,5 +1,7 @@
 #include "engine/children.hpp"
 
+#include <signal.h>
+
 #include <algorithm>
 #include <limits>
 
@@ -21,6 +23,7 @@ std::uint32_t Children::spawn(ChildOwner& owner) {
   const std::uint32_t link = next_link_++;
   zygote_.spawn(link, descriptors);
   auto child = std::make_unique<Child>(Child{Port(std::move(end)), &owner});
+  for (const wire::RankLost& lost : lost_) tell(child->port, link, lost);
   order_.emplace_back(link, child.get());
   children_.emplace(link, std::move(child));
   return link;
@@ -30,6 +33,19 @@ void Children::add_main(link::LinkEnd end) {
   auto child = std::make_unique<Child>(Child{Port(std::move(end)), nullptr});
   order_.emplace_back(main_link, child.get());
   children_.emplace(main_link, std::move(child));
+}
+
+void Children::rank_lost(const wire::RankLost& lost) {
+  lost_.push_back(lost);
+  for (const auto& [link, child] : order_) tell(child->port, link, lost);
+}
+
+void Children::tell(Port& port, std::uint32_t link, const wire::RankLost& lost) const {
+  const auto bytes = wire::bytes_of(lost);
+  port.send({.to = {router_.layout().rank, link},
+             .token = static_cast<std::uint64_t>(lost.rank),
+             .kind = wire::Kind::rank_lost},
+            bytes, {}, {});
 }
 
 Port* Children::port(std::uint32_t link) {
@@ -51,6 +67,8 @@ bool Children::read(std::uint32_t link, Child& child, int limit) {
           child.owner->on_child_frame(link, in);
           return;
         }
+        if (!router_.layout().has(in.head.to.rank))
+          throw wire::BadFrame("a process sent a frame to a rank that does not exist");
         if (in.head.to.link == 0) remember(child, in.head.to.rank);
         in.head.from = {here.rank, link};
         router_.send(in.head, in.body, {{}, std::move(in.slice)});
@@ -62,6 +80,7 @@ bool Children::read(std::uint32_t link, Child& child, int limit) {
 
 void Children::recall_lease(const wire::Header& head, std::span<const std::byte> body) {
   const auto recall = wire::take<wire::LeaseRecall>(body);
+  if (recall.slot >= link::lease_slots) throw wire::BadFrame("a lease was called back that cannot be");
   Port* const from = port(recall.link);
   if (from == nullptr) return;  // the home has been told that the process has ended, and what it had taken
   const link::LeaseState state = from->leases().at(recall.slot).revoke(recall.generation);
@@ -86,7 +105,15 @@ bool Children::progress() {
 bool Children::read_zygote() {
   bool moved = false;
   worker::ZygoteEvent event;
-  while (zygote_ && zygote_.next_event(event)) {
+  const auto next = [&] {
+    try {
+      return zygote_ && zygote_.next_event(event);
+    } catch (...) {
+      end_orphans();
+      throw;
+    }
+  };
+  while (next()) {
     moved = true;
     const auto found = children_.find(event.link_id);
     if (found == children_.end()) continue;
@@ -98,6 +125,15 @@ bool Children::read_zygote() {
     }
   }
   return moved;
+}
+
+/// The zygote was killed, and its children with it; nobody but this engine knows what processes those have started.
+void Children::end_orphans() noexcept {
+  for (const auto& [link, child] : order_) {
+    // a zygote that was killed may have had the birth of its last child still to report
+    const int pid = child->pid > 0 ? child->pid : child->port.user();
+    if (child->owner != nullptr && pid > 1) ::kill(-pid, SIGKILL);
+  }
 }
 
 void Children::ended(const worker::ZygoteEvent& event) {

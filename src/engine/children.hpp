@@ -11,6 +11,7 @@
 
 #include "engine/port.hpp"
 #include "engine/router.hpp"
+#include "wire/messages.hpp"
 #include "worker/zygote.hpp"
 
 namespace rankpool::engine {
@@ -45,6 +46,8 @@ class Children {
   Port* port(std::uint32_t link);
   /// A home calls back what it has lent to one of these processes (lease_recall).
   void recall_lease(const wire::Header& head, std::span<const std::byte> body);
+  /// All user processes of this rank hear that another one is lost, those to come first of all.
+  void rank_lost(const wire::RankLost& lost);
   /// Adds the link of the main program (rank 0).
   static constexpr std::uint32_t main_link = 1;
   void add_main(link::LinkEnd end);
@@ -66,9 +69,11 @@ class Children {
     pid_t pid = 0;
     std::vector<bool> spoken_to{};  // by rank: engines that must hear of its end
   };
+  void tell(Port& port, std::uint32_t link, const wire::RankLost& lost) const;
   void remember(Child& child, int rank);
   bool read(std::uint32_t link, Child& child, int limit);
   bool read_zygote();
+  void end_orphans() noexcept;
   void ended(const worker::ZygoteEvent& event);
 
   worker::Zygote zygote_;
@@ -76,6 +81,7 @@ class Children {
   Router& router_;
   std::unordered_map<std::uint32_t, std::unique_ptr<Child>> children_;
   std::vector<std::pair<std::uint32_t, Child*>> order_;  // what the loop walks over
+  std::vector<wire::RankLost> lost_;
   std::uint32_t next_link_ = main_link + 1;
   std::uint32_t events_seen_ = 0;
 };

@@ -9,6 +9,9 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <optional>
 #include <utility>
 
 #include "wire/messages.hpp"
@@ -21,7 +24,8 @@ using wire::Kind;
 constexpr int looks_before_sleep = 50;
 constexpr auto longest_sleep = std::chrono::milliseconds(20);  // bounds what a lost wake-up could cost
 constexpr unsigned turns_between_looks = 64;                   // at what takes too long, while busy
-constexpr unsigned rests_between_checks = 50;                  // a zygote that was killed cannot ring
+constexpr unsigned rests_between_checks = 10;                  // a zygote that was killed cannot ring
+constexpr auto longest_farewell = std::chrono::seconds(1);     // to ranks that may have died
 constexpr auto short_sleep = std::chrono::microseconds(100);   // while MPI still has something of ours to move
 
 /// Asks for short slices of CPU time, so that the kernel (Linux 6.12 and later; older ones ignore it) lets an engine
@@ -46,7 +50,7 @@ void ask_for_short_slices() {
 }  // namespace
 
 Engine::Engine(Layout layout, link::RankPage& page, worker::Zygote zygote,
-               std::unique_ptr<transport::Transport> transport, Windows windows)
+               std::unique_ptr<transport::Transport> transport, Windows windows, Signals& signals)
     : layout_(std::move(layout)),
       page_(page),
       transport_(std::move(transport)),
@@ -55,17 +59,18 @@ Engine::Engine(Layout layout, link::RankPage& page, worker::Zygote zygote,
       processes_(children_, *this),
       windows_(std::move(windows)),
       window_service_(*this, transport_.get()),
+      deaths_(*this, windows_),
       replicas_(*this),
-      objects_(*this, windows_, window_service_, replicas_) {
-  if (layout_.rank != 0) return;
-  master_.emplace(*this);
-  process_master_.emplace(*this);
-}
+      objects_(*this, windows_, window_service_, replicas_),
+      master_(layout_.rank == 0 ? std::make_unique<PoolMaster>(*this) : nullptr),
+      process_master_(layout_.rank == 0 ? std::make_unique<ProcessMaster>(*this) : nullptr),
+      stop_(*this, signals, workers_, processes_, master_.get(), process_master_.get()) {}
 
-void Engine::run() {
+bool Engine::run() {
   ask_for_short_slices();
   int looks = 0;
-  while (!leaving_ || ranks_to_leave_ > 0) {
+  while (!leaving_ || !ranks_to_leave_.empty()) {
+    if (stop_.pending()) take_signals();
     if (keeps_time() && ++turns_ % turns_between_looks == 0) look();
     if (turn()) {
       looks = 0;
@@ -76,10 +81,14 @@ void Engine::run() {
       rest();
     }
   }
-  if (transport_) {
-    while (!transport_->quiet()) transport_->progress(*this);
-    transport_->finish();
-  }
+  return !transport_ || leave();
+}
+
+/// All that was said has left. MPI cannot be finalized without a rank that is lost: its processes just end.
+bool Engine::leave() {
+  const auto limit = WorkerEnder::Clock::now() + longest_farewell;
+  while (!transport_->quiet() && (layout_.whole() || WorkerEnder::Clock::now() < limit)) transport_->progress(*this);
+  return transport_->finish();
 }
 
 /// One look at everything. True if anything moved.
@@ -94,12 +103,19 @@ bool Engine::turn() {
 }
 
 /// Is there anything that must be looked at after some time?
-bool Engine::keeps_time() const { return !leaving_ && (workers_.keeps_time() || (master_ && master_->keeps_time())); }
+bool Engine::keeps_time() const {
+  return !leaving_ &&
+         (workers_.keeps_time() || (master_ && master_->keeps_time()) || deaths_.keeps_time() || stop_.keeps_time());
+}
 
 /// Returns when it must be called again.
 WorkerEnder::Clock::time_point Engine::look() {
-  const auto next = workers_.look();
-  return master_ ? std::min(next, master_->look()) : next;
+  auto next = workers_.look();
+  if (master_) next = std::min(next, master_->look());
+  if (deaths_.keeps_time()) next = std::min(next, deaths_.look());
+  if (stop_.keeps_time()) next = std::min(next, stop_.look());
+  if (program_ended_ && !leaving_) shutdown();
+  return next;
 }
 
 std::chrono::nanoseconds Engine::time_to_rest() {
@@ -110,8 +126,10 @@ std::chrono::nanoseconds Engine::time_to_rest() {
 }
 
 void Engine::rest() {
-  page_->bell.wait([this] { return !mailbox_.empty() || children_.pending() || (transport_ && transport_->pending()); },
-                   time_to_rest());
+  const auto awake = [this] {
+    return !mailbox_.empty() || children_.pending() || (transport_ && transport_->pending()) || stop_.pending();
+  };
+  page_->bell.wait(awake, time_to_rest());
   if (++rests_ % rests_between_checks == 0) children_.check_zygote();
 }
 
@@ -126,7 +144,8 @@ void Engine::send(wire::Header head, std::span<const std::byte> fixed, const lin
   if (head.from.link == 0) head.from.rank = layout_.rank;
   if (window_service_.keeps(head, fixed)) return;
   if (head.to.rank != layout_.rank) {
-    transport_->send(head.to.rank, head, fixed, payload.bytes, payload.slice);
+    if (layout_.lives(head.to.rank))  // else those who care are told that it does not
+      transport_->send(head.to.rank, head, fixed, payload.bytes, payload.slice);
   } else if (head.to.link == 0) {
     mailbox_.put(head, fixed, payload);
   } else if (Port* const port = children_.port(head.to.link)) {
@@ -135,6 +154,8 @@ void Engine::send(wire::Header head, std::span<const std::byte> fixed, const lin
 }
 
 void Engine::on_frame(const wire::Header& head, std::span<const std::byte> body, link::Slice slice) {
+  if (head.to.rank != layout_.rank || !layout_.has(head.from.rank))
+    throw wire::BadFrame("a frame came to another rank than its own, or from one that does not exist");
   if (head.to.link != 0) {
     send(head, body, {{}, std::move(slice)});
     return;
@@ -144,7 +165,15 @@ void Engine::on_frame(const wire::Header& head, std::span<const std::byte> body,
       shutdown();
       break;
     case Kind::bye:
-      --ranks_to_leave_;
+      ranks_to_leave_.erase(head.from.rank);
+      break;
+    case Kind::rank_lost:
+      rank_lost(wire::take<wire::RankLost>(body));
+      break;
+    case Kind::signalled:
+    case Kind::still_running:
+    case Kind::stop_running:
+      if (!leaving_) stop_.on_frame(head);
       break;
     case Kind::workers_start:
     case Kind::workers_stop:
@@ -221,15 +250,54 @@ void Engine::on_window(std::uint64_t ticket, std::uint64_t old) {
   if (const auto swapped = window_service_.on_window(ticket, old)) objects_.word_swapped(*swapped);
 }
 
+/// By MPI's rule the launcher ends the job when a rank dies: then that is to be told, not the signal by which it does
+/// so.
+void Engine::take_signals() {
+  if (layout_.rank == 0 && transport_ && !layout_.recovery && !leaving_)
+    if (const std::optional<int> ended = transport_->ended_neighbour()) deaths_.on_rank_down(*ended, false);
+  stop_.take_signals();
+}
+
+/// A rank that has said bye, or has told the others to leave, may go.
+void Engine::on_rank_down(int rank, bool silent) {
+  if (leaving_ && !ranks_to_leave_.contains(rank)) {
+    if (rank == 0) std::_Exit(0);
+    return;
+  }
+  deaths_.on_rank_down(rank, silent);
+}
+
+/// Nothing comes from that rank any more, and nothing is sent there: whoever waits for it must be told.
+void Engine::rank_lost(const wire::RankLost& lost) {
+  if (lost.rank <= 0 || lost.rank >= layout_.ranks()) throw wire::BadFrame("a rank that cannot be lost was");
+  if (!layout_.lives(lost.rank)) return;
+  layout_.lose(lost.rank);
+  transport_->lose(lost.rank);
+  ranks_to_leave_.erase(lost.rank);
+  if (leaving_) return;
+  wire::RankLost told = lost;
+  told.slots = layout_.all_slots();
+  children_.rank_lost(told);  // first of all: what follows for them may depend on it
+  deaths_.lost(lost.rank);
+  window_service_.rank_lost(lost.rank);
+  replicas_.rank_lost(lost.rank);
+  objects_.rank_lost(lost.rank);
+  if (process_master_) process_master_->rank_lost(lost.rank);
+  if (master_) master_->rank_lost(lost.rank);
+}
+
 /// The program has ended: every child goes now. Rank 0 tells the others and waits for their answers.
 void Engine::shutdown() {
-  if (leaving_) return;
+  program_ended_ = true;
+  if (leaving_ || stop_.children_have_time()) return;
   leaving_ = true;
   children_.stop();
   if (layout_.rank != 0) return send({.to = {0, 0}, .kind = Kind::bye}, {});
+  stop_.say_what_is_left();
   for (int r = 1; r < layout_.ranks(); ++r) {
+    if (!layout_.lives(r)) continue;
     send({.to = {r, 0}, .kind = Kind::shutdown}, {});
-    ++ranks_to_leave_;
+    ranks_to_leave_.insert(r);
   }
 }
 

@@ -3,15 +3,18 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
-#include <optional>
+#include <set>
 
 #include "engine/children.hpp"
+#include "engine/job_stop.hpp"
 #include "engine/mailbox.hpp"
 #include "engine/object_host.hpp"
 #include "engine/pool_master.hpp"
 #include "engine/process_host.hpp"
 #include "engine/process_master.hpp"
+#include "engine/rank_deaths.hpp"
 #include "engine/replicas.hpp"
 #include "engine/router.hpp"
 #include "engine/window_service.hpp"
@@ -27,14 +30,19 @@ namespace rankpool::engine {
 /// there is nothing to move. Single-threaded; it never blocks but in that sleep.
 class Engine final : public Router, private transport::FrameSink {
  public:
-  /// `transport` is null when the job is this process alone. `page` must outlive the engine.
+  /// `transport` is null when the job is this process alone. `page` and `signals` must outlive the engine.
   Engine(Layout layout, link::RankPage& page, worker::Zygote zygote, std::unique_ptr<transport::Transport> transport,
-         Windows windows);
+         Windows windows, Signals& signals);
 
   /// Rank 0: the engine's end of the main program's link.
   void add_main(link::LinkEnd end) { children_.add_main(std::move(end)); }
-  /// Runs until the program has ended and all ranks know; then every child is gone and MPI is finalized.
-  void run();
+  /// Rank 0: called by the engine's thread, once, if the job begins to stop for a signal.
+  void on_stopping(std::function<void()> call) { stop_.on_stopping(std::move(call)); }
+  /// After `run`.
+  JobStop::Outcome outcome() const noexcept { return stop_.outcome(); }
+  /// Runs until the program has ended and all ranks know; then every child is gone. True: MPI is finalized. False: a
+  /// rank was lost, and this process must leave by `_exit`.
+  bool run();
 
   void send(wire::Header head, std::span<const std::byte> fixed, const link::PayloadView& payload = {}) override;
   const Layout& layout() const override { return layout_; }
@@ -42,7 +50,11 @@ class Engine final : public Router, private transport::FrameSink {
  private:
   void on_frame(const wire::Header& head, std::span<const std::byte> body, link::Slice slice) override;
   void on_window(std::uint64_t ticket, std::uint64_t old) override;
+  void on_rank_down(int rank, bool silent) override;
+  void rank_lost(const wire::RankLost& lost);
+  void take_signals();
   void shutdown();
+  bool leave();
   bool turn();
   void rest();
   bool keeps_time() const;
@@ -59,12 +71,15 @@ class Engine final : public Router, private transport::FrameSink {
   ProcessHost processes_;
   Windows windows_;
   WindowService window_service_;
+  RankDeaths deaths_;
   Replicas replicas_;
   ObjectHost objects_;
-  std::optional<PoolMaster> master_;             // rank 0
-  std::optional<ProcessMaster> process_master_;  // rank 0
-  int ranks_to_leave_ = 0;                       // rank 0, after shutdown: ranks that have not said bye
+  std::unique_ptr<PoolMaster> master_;             // rank 0
+  std::unique_ptr<ProcessMaster> process_master_;  // rank 0
+  JobStop stop_;
+  std::set<int> ranks_to_leave_;  // rank 0, after shutdown: ranks that have not said bye
   bool leaving_ = false;
+  bool program_ended_ = false;
   unsigned rests_ = 0;
   unsigned turns_ = 0;
 };

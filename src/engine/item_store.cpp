@@ -25,8 +25,8 @@ std::uint64_t after_item(std::span<const std::byte> bytes, std::uint64_t offset)
 
 void ItemStore::add(std::uint64_t first, std::uint64_t count, const link::PayloadView& items) {
   if (count == 0) return;
-  if (item_bytes_ != 0 && items.size() / item_bytes_ < count)
-    throw wire::BadFrame("a run has fewer items than it says");
+  const std::uint64_t least = item_bytes_ != 0 ? item_bytes_ : sizeof(std::uint64_t);  // its length
+  if (items.size() / least < count || first + count < first) throw wire::BadFrame("a run has fewer items than it says");
   if (!live_.emplace(first, Live{count, std::make_shared<Block>(Block{first, count, link::Payload(items)})}).second)
     throw wire::BadFrame("the items of a task came twice");
 }

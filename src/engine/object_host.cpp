@@ -1,5 +1,6 @@
 #include "engine/object_host.hpp"
 
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -60,6 +61,7 @@ void ObjectHost::on_frame(const wire::Header& head, std::span<const std::byte> b
 
 void ObjectHost::make(const wire::Header& head, std::span<const std::byte> body) {
   const auto make = wire::take<wire::ObjectMake>(body);
+  if (objects_.contains(head.token)) throw wire::BadFrame("an object was to be made that there is already");
   Entry& entry = objects_[head.token];
   entry.lifetime.hold(head.from, make.note_token);
   entry.object = objects::make_object(make.type, head.token, body, *this);
@@ -86,6 +88,14 @@ void ObjectHost::client_gone(wire::Address client, const link::LeaseStates& leas
     entry.object->died(client, leases, *this);
     release_if_over(number);
   }
+}
+
+void ObjectHost::rank_lost(int rank) {
+  std::set<std::uint32_t> links;
+  for (const auto& [number, entry] : objects_)
+    for (const wire::Address& holder : entry.lifetime.holders())
+      if (holder.rank == rank) links.insert(holder.link);
+  for (const std::uint32_t link : links) client_gone({rank, link}, {});
 }
 
 void ObjectHost::word_swapped(const WindowService::Swapped& swapped) {

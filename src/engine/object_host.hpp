@@ -26,6 +26,8 @@ class ObjectHost final : private objects::Home {
   void on_frame(const wire::Header& head, std::span<const std::byte> body, link::Slice slice);
   /// A user process that has spoken to this engine has ended; `leases`: its lease words.
   void client_gone(wire::Address client, const link::LeaseStates& leases);
+  /// So have all processes of that rank.
+  void rank_lost(int rank);
   /// The window service has done what an object has asked it for.
   void word_swapped(const WindowService::Swapped& swapped);
 
@@ -53,6 +55,10 @@ class ObjectHost final : private objects::Home {
   void keep_value(std::uint64_t object, const link::PayloadView& value) override { replicas_.keep(object, value); }
   void drop_value(std::uint64_t object) override { replicas_.drop(object); }
   objects::WindowMemory* window() override { return &window_; }
+  /// What a process of another rank had taken of a lease nobody could say if that rank were lost.
+  bool may_lend(wire::Address process) const override {
+    return !router_.layout().recovery || process.rank == router_.layout().rank;
+  }
   bool one_sided() const override { return router_.layout().window == wire::WindowMode::one_sided; }
   void swap_word(std::uint64_t object, std::uint64_t offset, std::uint64_t expected, std::uint64_t desired) override {
     service_.swap(object, offset, expected, desired);

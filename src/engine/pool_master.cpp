@@ -20,6 +20,7 @@ using wire::Kind;
 namespace {
 
 constexpr std::int32_t most_fold_retries = 1'000'000;
+constexpr std::int32_t most_workers = 1'000'000;
 constexpr auto longest_behind = std::chrono::milliseconds(2);  // a task waits at a rank while another is idle
 
 }  // namespace
@@ -47,6 +48,7 @@ void PoolMaster::from_client(const wire::Header& head, std::span<const std::byte
     const auto found = pool_ids_.find(key);
     if (found == pool_ids_.end()) return;
     if (head.kind == Kind::pool_close) {
+      pools_.at(found->second).closed = true;
       scheduler_.close_pool(found->second);
     } else {
       end_pool(found->second, head.flags != 0 ? static_cast<int>(head.flags) : SIGKILL);
@@ -69,7 +71,14 @@ void PoolMaster::from_client(const wire::Header& head, std::span<const std::byte
       job.items.add(job.item_count, items.count, {body, std::move(slice)});
       job.item_count += items.count;
       stats_of(job).submitted(job.stats, items.count);
+      tally_.submitted += items.count;
       scheduler_.add_items(id, items.count);
+      break;
+    }
+    case Kind::job_skip: {
+      const auto skip = wire::take<wire::JobSkip>(body);
+      jobs_.at(id).item_count += skip.count;
+      scheduler_.skip_items(id, skip.count);
       break;
     }
     case Kind::job_end:
@@ -88,6 +97,8 @@ void PoolMaster::from_client(const wire::Header& head, std::span<const std::byte
 
 void PoolMaster::open_pool(const wire::Header& head, std::span<const std::byte> body, link::Slice slice) {
   const auto open = wire::take<wire::PoolOpen>(body);
+  if (open.processes > most_workers) throw wire::BadFrame("a pool of more workers than there can be was asked for");
+  if (router_.layout().all_slots() == 0) return no_workers({head.from, head.token});
   const PoolId id = next_id_++;
   Pool& pool = pools_[id];
   pool.client = {head.from, head.token};
@@ -96,6 +107,7 @@ void PoolMaster::open_pool(const wire::Header& head, std::span<const std::byte> 
   pool.stats = PoolStats(pool.workers);
   pool_ids_.emplace(pool.client, id);
   scheduler_.open_pool(id, pool.workers);
+  if (is_drained(pool)) scheduler_.hold_pool(id);
   for (int r = 0; r < router_.layout().ranks(); ++r) {
     const int count = pool.workers[static_cast<std::size_t>(r)];
     if (count == 0) continue;
@@ -119,15 +131,17 @@ void PoolMaster::open_job(const wire::Header& head, std::span<const std::byte> b
   const JobId id = next_id_++;
   const auto fold_runs = static_cast<std::uint32_t>(std::min(open.retries, most_fold_retries)) + 1;
   const wire::RankJob fixed{pool->second, open.first_index, open.time_limit, open.item_bytes, fold_runs, open.fold, 0};
+  const scheduler::JobOptions options{open.chunksize, open.retries, open.priority};
   jobs_.emplace(id, Job{.client = {head.from, head.token},
                         .pool = pool->second,
+                        .options = options,
                         .fixed = fixed,
                         .callable = link::Payload({body, std::move(slice)}),
                         .items = ItemStore(open.item_bytes),
                         .awaited = head.flags});
   job_ids_.emplace(ClientKey{head.from, head.token}, id);
   pools_.at(pool->second).jobs.insert(id);
-  scheduler_.submit(id, pool->second, {open.chunksize, open.retries, open.priority});
+  scheduler_.submit(id, pool->second, options);
 }
 
 void PoolMaster::from_rank(const wire::Header& head, std::span<const std::byte> body, link::Slice slice) {
@@ -143,6 +157,7 @@ void PoolMaster::from_rank(const wire::Header& head, std::span<const std::byte> 
       if (!scheduler_.finished(from, head.token, error.task, 1, std::chrono::nanoseconds(error.work))) break;
       Job& job = jobs_.at(head.token);
       job.items.ended(error.task, 1);
+      ++tally_.ended;
       stats_of(job).failed(job.stats, from, error.work);
       job.failed = true;
       router_.send(to_client(job.client, Kind::job_error), body, {{}, std::move(slice)});
@@ -175,14 +190,9 @@ void PoolMaster::from_rank(const wire::Header& head, std::span<const std::byte> 
       end_pool(head.token, SIGKILL);
       break;
     }
-    case Kind::workers_gone: {
-      const auto pool = pools_.find(head.token);
-      if (pool == pools_.end() || --pool->second.ranks_left > 0) break;
-      send_insights(to_client(pool->second.client, Kind::pool_ended), pool->second);
-      pool_ids_.erase(pool->second.client);
-      pools_.erase(pool);
+    case Kind::workers_gone:
+      workers_gone(head.token, from);
       break;
-    }
     case Kind::client_gone:
       client_gone({from, static_cast<std::uint32_t>(head.token)});
       break;
@@ -198,7 +208,12 @@ void PoolMaster::run_done(const wire::Header& head, std::span<const std::byte> b
   if (!scheduler_.finished(head.from.rank, head.token, run.first, run.count, std::chrono::nanoseconds(run.work)))
     return;
   Job& job = jobs_.at(head.token);
-  job.items.ended(run.first, run.count);
+  tally_.ended += run.count;
+  if (keeps_items(job)) {
+    job.folded[head.from.rank].add(run.first, run.count);
+  } else {
+    job.items.ended(run.first, run.count);
+  }
   stats_of(job).done(job.stats, head.from.rank, run.count, run.work);
   if (job.fixed.fold != detail::Fold::none) return;
   wire::Header to = to_client(job.client, Kind::job_results);
@@ -370,6 +385,60 @@ void PoolMaster::from_reduction(const wire::Header& head, std::span<const std::b
   if (job.reducing) end_job(head.token);
 }
 
+// --- the end of the job
+
+PoolMaster::Tally PoolMaster::open_tasks() const {
+  Tally open;
+  for (const auto& [id, job] : jobs_) {
+    open.submitted += job.stats.submitted;
+    open.ended += job.stats.ended;
+  }
+  return open;
+}
+
+void PoolMaster::drain(wire::Address client, int signal) {
+  drained_client_ = client;
+  drained_by_ = signal;
+  for (const auto& [id, pool] : pools_)
+    if (is_drained(pool)) scheduler_.hold_pool(id);
+  act();
+}
+
+bool PoolMaster::drained() const {
+  return std::all_of(pools_.begin(), pools_.end(), [this](const auto& entry) {
+    const auto& [id, pool] = entry;
+    return !is_drained(pool) || (pool.reducing == 0 && scheduler_.under_way(id) == 0);
+  });
+}
+
+std::uint64_t PoolMaster::give_up() {
+  std::uint64_t left = 0;
+  std::vector<JobId> jobs;
+  for (const auto& [id, pool] : pools_)
+    if (is_drained(pool)) jobs.insert(jobs.end(), pool.jobs.begin(), pool.jobs.end());
+  for (const JobId id : jobs) {
+    const Job& job = jobs_.at(id);
+    if (job.stats.submitted == job.stats.ended) continue;  // its input may be at its end
+    left += job.stats.submitted - job.stats.ended;
+    wire::Header told = to_client(job.client, Kind::interrupted);
+    told.flags = static_cast<std::uint32_t>(drained_by_);
+    router_.send(told, {});
+    cancel(id);
+  }
+  if (!jobs.empty()) act();
+  return left;
+}
+
+/// The workers of that rank have gone; if they were the last, the pool has ended.
+void PoolMaster::workers_gone(PoolId id, int rank) {
+  const auto pool = pools_.find(id);
+  if (pool == pools_.end() || std::exchange(pool->second.workers[static_cast<std::size_t>(rank)], 0) == 0) return;
+  if (--pool->second.ranks_left > 0) return;
+  send_insights(to_client(pool->second.client, Kind::pool_ended), pool->second);
+  pool_ids_.erase(pool->second.client);
+  pools_.erase(pool);
+}
+
 void PoolMaster::client_gone(wire::Address client) {
   std::vector<PoolId> orphans;
   for (const auto& [id, pool] : pools_)
@@ -386,6 +455,7 @@ void PoolMaster::act() {
     } else if (const auto* fail = std::get_if<scheduler::FailTask>(&action)) {
       Job& job = jobs_.at(fail->job);
       job.items.ended(fail->task, 1);
+      ++tally_.ended;
       job.failed = true;
       stats_of(job).lost_for_good(job.stats);
       const wire::TaskLost lost{

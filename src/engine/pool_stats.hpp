@@ -60,6 +60,13 @@ class PoolStats {
   /// A rank has given them back, and nobody has begun them.
   void returned(JobStats& job, std::uint64_t count) noexcept { reported(job, count); }
   void worker_started() noexcept { ++sums_.workers_started; }
+  /// They had ended, and must be run again.
+  void undone(JobStats& job, std::uint64_t count) noexcept {
+    job.ended -= count;
+    sums_.done -= count;
+  }
+  /// Its workers are gone; what it has done counts.
+  void rank_lost(int rank) noexcept { workers_[static_cast<std::size_t>(rank)] = 0; }
   /// Nothing of this job is counted any more.
   void forget(const JobStats& job) noexcept {
     sums_.under_way -= job.under_way;
@@ -71,10 +78,11 @@ class PoolStats {
     wire::PoolInsights sums = sums_;
     sums.elapsed =
         static_cast<std::uint64_t>(std::chrono::nanoseconds(std::chrono::steady_clock::now() - opened_).count());
-    sums.ranks = static_cast<std::uint64_t>(std::ranges::count_if(workers_, [](int count) { return count > 0; }));
+    sums.ranks = 0;
+    for (std::size_t r = 0; r < ranks_.size(); ++r) sums.ranks += is_told(r) ? 1u : 0u;
     out.append(&sums, sizeof sums);
     for (std::size_t r = 0; r < ranks_.size(); ++r) {
-      if (workers_[r] == 0) continue;
+      if (!is_told(r)) continue;
       const wire::RankInsights rank{.rank = static_cast<std::int32_t>(r),
                                     .workers = workers_[r],
                                     .tasks = ranks_[r].tasks,
@@ -90,6 +98,7 @@ class PoolStats {
     std::uint64_t working = 0;
   };
 
+  bool is_told(std::size_t rank) const noexcept { return workers_[rank] > 0 || ranks_[rank].tasks > 0; }
   void reported(JobStats& job, std::uint64_t count) noexcept {
     job.under_way -= count;
     sums_.under_way -= count;

@@ -37,6 +37,8 @@ class Port {
   link::LeaseTable& leases() noexcept { return end_.leases(); }
   link::LeaseStates lease_states() noexcept;
   link::TaskWords& tasks() noexcept { return end_.tasks(); }
+  /// See LinkEnd.
+  int user() const noexcept { return end_.user(); }
 
  private:
   struct Kept {

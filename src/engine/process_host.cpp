@@ -11,7 +11,7 @@ using wire::Kind;
 void ProcessHost::on_frame(const wire::Header& head, std::span<const std::byte> body, link::Slice slice) {
   switch (head.kind) {
     case Kind::process_spawn:
-      spawn(head.token, body, std::move(slice));
+      if (!stopped_) spawn(head.token, body, std::move(slice));
       break;
     case Kind::process_kill:
       for (const auto& [link, process] : processes_)
@@ -30,6 +30,10 @@ void ProcessHost::on_frame(const wire::Header& head, std::span<const std::byte> 
     default:
       throw wire::BadFrame("an engine was sent a frame about a Process that is not for engines");
   }
+}
+
+void ProcessHost::terminate() {
+  for (const auto& [link, process] : processes_) children_.signal(link, SIGTERM);
 }
 
 void ProcessHost::spawn(std::uint64_t number, std::span<const std::byte> body, link::Slice slice) {

@@ -19,6 +19,12 @@ class ProcessHost final : public ChildOwner {
   /// A frame from a user process or from rank 0. `body` holds during the call.
   void on_frame(const wire::Header& head, std::span<const std::byte> body, link::Slice slice);
 
+  /// The job ends soon: whoever asks for a Process gets no answer any more.
+  void start_no_more() noexcept { stopped_ = true; }
+  /// Sends all of them SIGTERM.
+  void terminate();
+  bool any() const noexcept { return !processes_.empty(); }
+
   void on_child_forked(std::uint32_t link, pid_t pid) override;
   void on_child_frame(std::uint32_t link, link::Incoming& in) override;
   void on_child_batch(std::uint32_t) override {}
@@ -45,6 +51,7 @@ class ProcessHost final : public ChildOwner {
   Children& children_;
   Router& router_;
   std::unordered_map<std::uint32_t, Process> processes_;  // by link
+  bool stopped_ = false;
 };
 
 }  // namespace rankpool::engine

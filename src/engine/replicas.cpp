@@ -38,6 +38,7 @@ void Replicas::on_frame(const wire::Header& head, std::span<const std::byte> bod
   switch (head.kind) {
     case Kind::shared_get:
       if (is_home && known == replicas_.end()) return answer(process.caller, Status::gone);
+      if (known == replicas_.end() && !router_.layout().lives(key.first)) return answer(process.caller, Status::lost);
       process.note_token = wire::take<std::uint64_t>(body);
       if (Replica& replica = find_or_ask(key); replica.here) {
         give(process, replica);
@@ -50,19 +51,26 @@ void Replicas::on_frame(const wire::Header& head, std::span<const std::byte> bod
       break;
     case Kind::replica_ask:
       if (is_home && known == replicas_.end()) return tell(head.from.rank, Kind::replica, key, Status::gone);
+      if (known == replicas_.end() && !router_.layout().lives(key.first)) return;  // who asks is told of that
       if (Replica& replica = find_or_ask(key);
           std::ranges::find(replica.ranks, head.from.rank) == replica.ranks.end()) {
         replica.ranks.push_back(head.from.rank);
-        if (replica.here) tell(head.from.rank, Kind::replica, key, Status::ok, replica.value.view());
+        if (replica.here && head.flags == 0) tell(head.from.rank, Kind::replica, key, Status::ok, replica.value.view());
       }
       break;
     case Kind::replica:
-      if (is_home || known == replicas_.end() || known->second.here)
+      if (!router_.layout().whole() && !is_home) {  // who was above may have sent it before it was asked once more
+        const bool is_news =
+            known != replicas_.end() && (!known->second.here || static_cast<Status>(head.flags) == Status::gone);
+        if (!is_news) break;
+      } else if (is_home || known == replicas_.end() || known->second.here) {
         throw wire::BadFrame("an engine was sent a shared value that it has not asked for");
+      }
       if (static_cast<Status>(head.flags) == Status::ok) return arrived(known, {body, std::move(slice)});
-      gone(known);
+      gone(known, static_cast<Status>(head.flags));
       break;
     case Kind::replica_drop:
+      if (!router_.layout().whole() && !is_home && known == replicas_.end()) break;
       if (is_home || known == replicas_.end() || !known->second.here)
         throw wire::BadFrame("an engine was told of the end of a shared value that it does not have");
       gone(known);
@@ -75,7 +83,7 @@ void Replicas::on_frame(const wire::Header& head, std::span<const std::byte> bod
 /// At another rank than the home, it is there afterwards, or asked for.
 Replicas::Replica& Replicas::find_or_ask(const Key& key) {
   const auto [entry, is_new] = replicas_.try_emplace(key);
-  if (is_new) tell(above(key.first), Kind::replica_ask, key);
+  if (is_new) ask_above(key, false);
   return entry->second;
 }
 
@@ -96,16 +104,29 @@ void Replicas::arrived(Entry entry, const link::PayloadView& value) {
 }
 
 /// Those who wait for it hear that, and those who have it from here.
-void Replicas::gone(Entry entry) {
+void Replicas::gone(Entry entry, Status why) {
   const Replica last = std::move(entry->second);
   const Key key = entry->first;
   replicas_.erase(entry);
-  for (const int rank : last.ranks) tell(rank, last.here ? Kind::replica_drop : Kind::replica, key, Status::gone);
+  for (const int rank : last.ranks) tell(rank, last.here ? Kind::replica_drop : Kind::replica, key, why);
   for (const Process& process : last.processes) {
     if (last.here) {
       router_.send({.to = process.caller.process, .token = process.note_token, .kind = Kind::object_note}, {});
     } else {
-      answer(process.caller, Status::gone);
+      answer(process.caller, why);
+    }
+  }
+}
+
+void Replicas::rank_lost(int rank) {
+  for (auto next = replicas_.begin(); next != replicas_.end();) {
+    const Entry entry = next++;
+    auto& [key, replica] = *entry;
+    std::erase(replica.ranks, rank);
+    if (key.first == rank) {
+      if (!replica.here) gone(entry, Status::lost);
+    } else if (key.first != router_.layout().rank && replica.above == rank) {
+      ask_above(key, replica.here);
     }
   }
 }
@@ -137,10 +158,19 @@ void Replicas::answer(const Caller& caller, Status status, const link::PayloadVi
                {}, value);
 }
 
-int Replicas::above(int home) const {
-  const int ranks = router_.layout().ranks();
-  const int position = (router_.layout().rank - home + ranks) % ranks;
-  return (home + (position - 1) / 2) % ranks;
+/// The next rank above that lives: in the end that is the home. `is_here`: only to hear of its end.
+void Replicas::ask_above(const Key& key, bool is_here) {
+  const Layout& layout = router_.layout();
+  const int home = key.first;
+  int position = (layout.rank - home + layout.ranks()) % layout.ranks();
+  int above = home;
+  do {
+    position = (position - 1) / 2;
+    above = (home + position) % layout.ranks();
+  } while (!layout.lives(above) && position > 0);
+  replicas_.at(key).above = above;
+  router_.send({.to = {above, 0}, .token = key.second, .kind = Kind::replica_ask, .flags = is_here ? 1u : 0u},
+               wire::bytes_of(wire::SharedHome{home, 0}));
 }
 
 }  // namespace rankpool::engine

@@ -10,6 +10,7 @@
 #include "engine/router.hpp"
 #include "link/payload.hpp"
 #include "objects/object.hpp"
+#include "wire/objects.hpp"
 
 namespace rankpool::engine {
 
@@ -31,6 +32,9 @@ class Replicas {
 
   /// A process of this rank has ended.
   void client_gone(wire::Address client);
+  /// Another rank is lost. Of a value whose home it was there is what has come before; another one is asked for at the
+  /// next rank above.
+  void rank_lost(int rank);
 
   /// How many there are, with those that are waited for.
   std::size_t size() const noexcept { return replicas_.size(); }
@@ -43,6 +47,7 @@ class Replicas {
   };
   struct Replica {
     bool here = false;
+    int above = -1;  // the rank that was asked for it
     link::Payload value;
     std::vector<Process> processes;  // that wait; that have it, if it is here
     std::vector<int> ranks;          // below this one: the same
@@ -52,11 +57,11 @@ class Replicas {
   Replica& find_or_ask(const Key& key);
   void withdraw(const Key& key, const objects::Caller& caller);
   void arrived(Entry entry, const link::PayloadView& value);
-  void gone(Entry entry);
+  void gone(Entry entry, wire::Status why = wire::Status::gone);
   void tell(int rank, wire::Kind kind, const Key& key, wire::Status status = {}, const link::PayloadView& value = {});
   void give(const Process& process, Replica& replica);
   void answer(const objects::Caller& caller, wire::Status status, const link::PayloadView& value = {});
-  int above(int home) const;
+  void ask_above(const Key& key, bool is_here);
 
   Router& router_;
   std::map<Key, Replica> replicas_;

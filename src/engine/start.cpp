@@ -29,6 +29,8 @@ transport::Hello make_hello(const StartOptions& options, const link::RankPage& p
   hello.cores = options.cores;
   hello.slots = options.slots.value_or(-1);
   hello.seed = options.seed;
+  hello.recovery = options.recovery ? 1 : 0;
+  hello.silence_ms = static_cast<std::int32_t>(options.silence.count());
   ::gethostname(hello.host.data(), hello.host.size() - 1);
   return hello;
 }
@@ -41,7 +43,7 @@ void check_builds(transport::Transport& transport) {
     const std::string text = "rank " + std::to_string(r) + " on " + wire::text_of(other.host) +
                              " runs another build of the program than rank 0 on " + wire::text_of(first.host) +
                              ": start the same file on every rank, and copy it anew to hosts with disks of their own";
-    transport.finish();
+    static_cast<void>(transport.finish());
     throw BinaryMismatch(text);
   }
 }
@@ -73,7 +75,8 @@ wire::WindowMode choose_window(const StartOptions& options, transport::Transport
 
 }  // namespace
 
-std::unique_ptr<Engine> start(const StartOptions& options, link::RankPage& page, worker::Zygote zygote) {
+std::unique_ptr<Engine> start(const StartOptions& options, link::RankPage& page, worker::Zygote zygote,
+                              Signals& signals) {
   Windows windows(page->magic);
   std::vector<transport::Hello> hellos{make_hello(options, page, windows)};
   std::unique_ptr<transport::Transport> transport;
@@ -84,6 +87,7 @@ std::unique_ptr<Engine> start(const StartOptions& options, link::RankPage& page,
     hellos.clear();
     for (int r = 0; r < transport->size(); ++r) hellos.push_back(transport->hello(r));
     layout.rank = transport->rank();
+    layout.recovery = hellos.front().recovery != 0;
     layout.window = choose_window(options, *transport, windows);
   } else if (options.window == WindowChoice::messages) {
     layout.window = wire::WindowMode::messages;
@@ -100,7 +104,8 @@ std::unique_ptr<Engine> start(const StartOptions& options, link::RankPage& page,
   layout.slots = scheduler::deal_slots(places);
   layout.cores = options.cores;
   layout.seed = hellos.front().seed;
-  return std::make_unique<Engine>(std::move(layout), page, std::move(zygote), std::move(transport), std::move(windows));
+  return std::make_unique<Engine>(std::move(layout), page, std::move(zygote), std::move(transport), std::move(windows),
+                                  signals);
 }
 
 }  // namespace rankpool::engine

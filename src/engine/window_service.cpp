@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "link/window.hpp"
 #include "wire/bad_frame.hpp"
 #include "wire/lock.hpp"
 #include "wire/messages.hpp"
@@ -49,25 +50,39 @@ void WindowService::finish(std::uint32_t link) {
   for (const Ended& one : told) router_.send(one.head, one.body);
 }
 
-std::uint64_t WindowService::keep(Operation operation) {
+std::uint64_t WindowService::keep(Operation operation, int home) {
   const std::uint64_t ticket = ++next_ticket_;
+  operation.home = home;
   under_way_.emplace(ticket, std::move(operation));
   return ticket;
 }
 
 void WindowService::on_frame(const wire::Header& head, std::span<const std::byte> body, link::Slice slice) {
+  if (transport_ == nullptr || head.from.rank != router_.layout().rank)
+    throw wire::BadFrame("an engine was asked for an operation on a window that is not its to do");
   Operation operation{.head = head, .request = wire::take<wire::ObjectRequest>(body)};
+  std::span<const std::byte> rest = body;
+  const auto home = wire::take<std::int32_t>(rest);  // all structs begin with it
+  if (!router_.layout().has(home))
+    throw wire::BadFrame("an operation on the window of a rank that does not exist");
+  if (wire::is_window_operation(head.kind) && !open_.contains(head.from.link))
+    throw wire::BadFrame("an operation on a window came from nowhere");
+  if (!router_.layout().lives(home)) {
+    if (wire::is_window_operation(head.kind)) finish(head.from.link);
+    return;
+  }
   switch (head.kind) {
     case Kind::window_lock:
       return lock(std::move(operation), wire::take<wire::WindowLock>(body));
     case Kind::window_semaphore:
       return semaphore(std::move(operation), wire::take<wire::WindowSemaphore>(body));
     case Kind::window_withdraw:
-      return withdraw(head, operation.request, wire::take<std::int32_t>(body));  // all structs begin with the home
+      return withdraw(head, operation.request, wire::take<std::int32_t>(body));
     case Kind::window_word: {
       const auto asked = wire::take<wire::WindowWord>(body);
+      if (wire::size_of(asked.word.type) == 0) throw wire::BadFrame("a word of a window has no known type");
       operation.word = asked.word;
-      transport_->window_word(asked.rank, asked.word, keep(std::move(operation)));
+      transport_->window_word(asked.rank, asked.word, keep(std::move(operation), asked.rank));
       return;
     }
     case Kind::window_read:
@@ -95,7 +110,7 @@ void WindowService::lock(Operation operation, const wire::WindowLock& asked) {
 void WindowService::start_word(Operation operation, const wire::WordRequest& word) {
   operation.word = word;
   const int home = operation.home;
-  transport_->window_word(home, word, keep(std::move(operation)));
+  transport_->window_word(home, word, keep(std::move(operation), home));
 }
 
 void WindowService::semaphore(Operation operation, const wire::WindowSemaphore& asked) {
@@ -124,6 +139,7 @@ void WindowService::withdraw(const wire::Header& head, const wire::ObjectRequest
 }
 
 void WindowService::read(Operation operation, const wire::WindowRange& range) {
+  if (range.length > link::Window::largest) throw wire::BadFrame("a process asked for more than a window can have");
   std::span<std::byte> into;
   if (range.length <= largest_in_line) {
     operation.few.resize(range.length);
@@ -132,7 +148,7 @@ void WindowService::read(Operation operation, const wire::WindowRange& range) {
     operation.into = link::Segment::create(range.length);
     into = {operation.into->writable_data(), range.length};
   }
-  transport_->window_read(range.rank, range.offset, into, keep(std::move(operation)));
+  transport_->window_read(range.rank, range.offset, into, keep(std::move(operation), range.rank));
 }
 
 void WindowService::write(Operation operation, const wire::WindowRange& range, std::span<const std::byte> body,
@@ -146,7 +162,7 @@ void WindowService::write(Operation operation, const wire::WindowRange& range, s
     from = operation.few;
   }
   if (from.size() != range.length) throw wire::BadFrame("a process sent another number of bytes than it said");
-  transport_->window_write(range.rank, range.offset, from, keep(std::move(operation)));
+  transport_->window_write(range.rank, range.offset, from, keep(std::move(operation), range.rank));
 }
 
 void WindowService::swap(std::uint64_t object, std::uint64_t offset, std::uint64_t expected, std::uint64_t desired) {
@@ -155,16 +171,19 @@ void WindowService::swap(std::uint64_t object, std::uint64_t offset, std::uint64
                                .op = WordOp::compare_exchange,
                                .operand = desired,
                                .expected = expected};
-  transport_->window_word(router_.layout().rank, word, keep({.head = {.token = object}}));
+  const int here = router_.layout().rank;
+  transport_->window_word(here, word, keep({.head = {.token = object}}, here));
 }
 
 void WindowService::add(std::uint64_t object, std::uint64_t offset, std::uint64_t addend) {
   const wire::WordRequest word{.offset = offset, .type = WordType::i64, .op = WordOp::fetch_add, .operand = addend};
-  transport_->window_word(router_.layout().rank, word, keep({.head = {.token = object}}));
+  const int here = router_.layout().rank;
+  transport_->window_word(here, word, keep({.head = {.token = object}}, here));
 }
 
 std::optional<WindowService::Swapped> WindowService::on_window(std::uint64_t ticket, std::uint64_t old) {
   const auto found = under_way_.find(ticket);
+  if (found == under_way_.end()) return std::nullopt;  // of a rank that was lost meanwhile
   Operation operation = std::move(found->second);
   under_way_.erase(found);
   switch (operation.head.kind) {
@@ -194,6 +213,18 @@ std::optional<WindowService::Swapped> WindowService::on_window(std::uint64_t tic
   }
   finish(operation.head.from.link);
   return std::nullopt;
+}
+
+void WindowService::rank_lost(int rank) {
+  std::vector<std::uint32_t> links;
+  for (auto next = under_way_.begin(); next != under_way_.end();) {
+    const auto entry = next++;
+    if (entry->second.home != rank) continue;
+    links.push_back(entry->second.head.from.link);
+    lost_.push_back(std::move(entry->second));
+    under_way_.erase(entry);
+  }
+  for (const std::uint32_t link : links) finish(link);
 }
 
 void WindowService::locked(const Operation& operation, std::uint64_t old) {

@@ -41,6 +41,8 @@ class WindowService {
   void add(std::uint64_t object, std::uint64_t offset, std::uint64_t addend);
   /// An operation is done; the answer is not none if it was for an object.
   std::optional<Swapped> on_window(std::uint64_t ticket, std::uint64_t old);
+  /// What is under way there ends without an answer: who has asked is told that the rank is lost.
+  void rank_lost(int rank);
 
  private:
   struct Operation {
@@ -60,7 +62,7 @@ class WindowService {
     std::vector<std::byte> body;
   };
 
-  std::uint64_t keep(Operation operation);
+  std::uint64_t keep(Operation operation, int home);
   void start_word(Operation operation, const wire::WordRequest& word);
   void semaphore(Operation operation, const wire::WindowSemaphore& asked);
   void lock(Operation operation, const wire::WindowLock& asked);
@@ -80,6 +82,7 @@ class WindowService {
   std::unordered_map<std::uint64_t, Operation> under_way_;  // by ticket
   std::unordered_map<std::uint32_t, int> open_;             // by link: its operations, also those in the mailbox
   std::unordered_map<std::uint32_t, std::vector<Ended>> ended_;
+  std::vector<Operation> lost_;  // MPI may still touch their memory
 };
 
 }  // namespace rankpool::engine

@@ -28,6 +28,8 @@ class Windows final : public objects::WindowMemory {
   link::Slice slice(int rank) const;
   /// A child of this rank has ended: nothing that it held in any window stays so.
   void child_ended(int own_rank, std::uint32_t link) const noexcept;
+  /// Another rank has died: nothing that its processes held in this rank's own window stays so.
+  void rank_ended(int rank) const noexcept { own_.clean_cells_after_rank(rank); }
 
   std::optional<std::uint64_t> take_cells(std::uint32_t count) override;
   void give_cells(std::uint64_t offset, std::uint32_t count) override;

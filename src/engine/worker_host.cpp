@@ -26,9 +26,22 @@ using scheduler::PoolId;
 using wire::Kind;
 
 constexpr std::size_t most_merged_bytes = 32 * 1024;  // a merged frame stays within wire::max_body
-constexpr int most_idle_deaths = 8;
+constexpr int most_idle_deaths = 20;
 constexpr auto brief_life = std::chrono::seconds(1);
-constexpr auto longest_behind = std::chrono::milliseconds(1);  // a task waits for another while a worker is idle
+constexpr auto rebalance_pause = std::chrono::milliseconds(1);  // a task waits for another while a worker is idle
+
+/// Why a worker process could not be made.
+std::exception_ptr no_worker(std::error_code why, const Layout& layout) {
+  std::string limit = "raise the limit on processes (ulimit -u)";
+  if (why == std::errc::too_many_files_open || why == std::errc::too_many_files_open_in_system) {
+    limit = "raise the limit on open files (ulimit -n)";
+  } else if (why == std::errc::not_enough_memory) {
+    limit = "free some memory, or raise the limit on it (ulimit -v)";
+  }
+  return std::make_exception_ptr(std::system_error(why, "rank " + std::to_string(layout.rank) + " (" + layout.host() +
+                                                            ") cannot start a worker process: " + limit +
+                                                            ", or use fewer workers"));
+}
 
 }  // namespace
 
@@ -81,7 +94,7 @@ WorkerEnder::Clock::time_point WorkerHost::look() {
   const auto next = ender_.look(now);
   if (!dealer_.uneven()) return next;
   if (now < next_rebalance_) return std::min(next, next_rebalance_);
-  next_rebalance_ = now + longest_behind;
+  next_rebalance_ = now + rebalance_pause;
   dealer_.rebalance();
   if (dealer_.actions().empty()) return std::min(next, next_rebalance_);
   act();
@@ -101,9 +114,10 @@ void WorkerHost::start_worker(PoolId id, Pool& pool) {
   std::uint32_t link = 0;
   try {
     link = children_.spawn(*this);
+  } catch (const std::system_error& error) {
+    return fail_pool(id, no_worker(error.code(), router_.layout()));
   } catch (...) {
-    fail_pool(id, std::current_exception());
-    return;
+    return fail_pool(id, std::current_exception());
   }
   router_.send(to_scheduler(Kind::worker_started, id), {});
   pool.workers.insert(link);
@@ -131,7 +145,7 @@ void WorkerHost::stop_workers(PoolId id, int signal) {
   const auto found = pools_.find(id);
   if (found == pools_.end()) return;
   Pool& pool = found->second;
-  pool.stopping = true;
+  pool.stopping = pool.stopped = true;
   dealer_.forget_pool(id);
   for (const std::uint32_t link : pool.workers) {
     if (signal == 0) {
@@ -176,7 +190,7 @@ void WorkerHost::fail_pool(PoolId id, const std::exception_ptr& error) {
 
 void WorkerHost::report_if_gone(PoolId id) {
   const auto pool = pools_.find(id);
-  if (pool == pools_.end() || !pool->second.stopping || !pool->second.workers.empty()) return;
+  if (pool == pools_.end() || !pool->second.stopped || !pool->second.workers.empty()) return;
   router_.send(to_scheduler(Kind::workers_gone, id), {});
   pools_.erase(pool);
 }
@@ -273,6 +287,22 @@ void WorkerHost::ask_to_stop(std::uint32_t link, std::uint64_t number) {
   std::atomic<std::uint32_t>& stop = port->tasks().stop();
   stop.store(static_cast<std::uint32_t>(number), std::memory_order_release);
   link::futex_wake(&stop, 1);
+}
+
+void WorkerHost::stop() {
+  stopped_ = true;
+  dealer_.stop();
+  act();
+  for (const auto& [link, worker] : workers_) {
+    const std::uint64_t number = begun(link);
+    if (dealer_.job_of(link, number)) ask_to_stop(link, number);
+  }
+}
+
+std::uint32_t WorkerHost::running() {
+  return static_cast<std::uint32_t>(std::count_if(workers_.begin(), workers_.end(), [this](const auto& entry) {
+    return dealer_.job_of(entry.first, begun(entry.first)).has_value();
+  }));
 }
 
 // --- what workers say
@@ -404,8 +434,12 @@ void WorkerHost::on_child_ended(std::uint32_t link, pid_t pid, int wait_status, 
     return;
   }
   const bool lived_briefly = std::chrono::steady_clock::now() - worker.ready_since < brief_life;
-  const bool by_itself = part == WorkerEnder::Part::none;
-  if (!held_task && by_itself && (!worker.ready || (lived_briefly && ++pool.idle_deaths >= most_idle_deaths))) {
+  const bool by_itself = part == WorkerEnder::Part::none && !held_task;
+  const auto happens_too_often = [&] {
+    if (!worker.ready && pool.options.has_initializer != 0) return true;  // that is to blame
+    return (!worker.ready || lived_briefly) && ++pool.idle_deaths >= most_idle_deaths;
+  };
+  if (by_itself && happens_too_often()) {
     // it would die again and again: say so instead of starting it for ever
     WorkerLost::Data lost;
     lost.rank = router_.layout().rank;
@@ -416,7 +450,7 @@ void WorkerHost::on_child_ended(std::uint32_t link, pid_t pid, int wait_status, 
     fail_pool(worker.pool, std::make_exception_ptr(WorkerLost(std::move(lost))));
     return;
   }
-  start_worker(worker.pool, pool);
+  if (!stopped_) start_worker(worker.pool, pool);
 }
 
 void WorkerHost::on_fork_failed(std::uint32_t link, int error) {
@@ -426,12 +460,7 @@ void WorkerHost::on_fork_failed(std::uint32_t link, int error) {
   const auto pool = pools_.find(id);
   if (pool == pools_.end()) return;
   pool->second.workers.erase(link);
-  if (!pool->second.stopping)
-    fail_pool(
-        id, std::make_exception_ptr(std::system_error(
-                error, std::generic_category(),
-                "rank " + std::to_string(router_.layout().rank) + " (" + router_.layout().host() +
-                    ") cannot start a worker process: raise the limit on processes (ulimit -u) or use fewer workers")));
+  if (!pool->second.stopping) fail_pool(id, no_worker({error, std::generic_category()}, router_.layout()));
   report_if_gone(id);
 }
 
@@ -446,7 +475,7 @@ void WorkerHost::act(const wire::TaskLost& loss) {
       reductions_.worker_leaves(retire->worker);
       router_.send(to_child(retire->worker, Kind::child_stop, 0), {});
       const auto pool = pools_.find(worker.pool);
-      if (pool != pools_.end() && !pool->second.stopping) start_worker(pool->first, pool->second);
+      if (pool != pools_.end() && !pool->second.stopping && !stopped_) start_worker(pool->first, pool->second);
     } else if (const auto* back = std::get_if<scheduler::Recall>(&actions[i])) {
       recall(back->worker);
     } else {

@@ -36,6 +36,11 @@ class WorkerHost final : public ChildOwner, private ReductionOwner {
   /// as far as is known.
   WorkerEnder::Clock::time_point look();
 
+  /// The job ends soon: asks what runs to stop, and begins nothing more.
+  void stop();
+  /// Tasks that have begun and not ended, as far as their results have come here.
+  std::uint32_t running();
+
   void on_child_frame(std::uint32_t link, link::Incoming& in) override;
   void on_child_batch(std::uint32_t link) override;
   void on_child_ended(std::uint32_t link, pid_t pid, int wait_status, std::uint64_t begun) override;
@@ -61,8 +66,9 @@ class WorkerHost final : public ChildOwner, private ReductionOwner {
     link::Payload initializer;
     std::uint64_t next_number = 0;
     std::unordered_set<std::uint32_t> workers;
-    bool stopping = false;
-    int idle_deaths = 0;  // workers that died soon and with no task in them, in a row
+    bool stopping = false;  // no worker is started any more
+    bool stopped = false;   // the scheduler has said so: it sends no more tasks
+    int idle_deaths = 0;    // workers that died soon and with no task in them, in a row
   };
   struct Job {
     wire::RankJob fixed{};
@@ -106,6 +112,7 @@ class WorkerHost final : public ChildOwner, private ReductionOwner {
   scheduler::RankDealer dealer_;
   WorkerEnder ender_;
   Reductions reductions_;
+  bool stopped_ = false;
   WorkerEnder::Clock::time_point next_rebalance_{};
   std::unordered_map<scheduler::PoolId, Pool> pools_;
   std::unordered_map<scheduler::JobId, Job> jobs_;

@@ -73,6 +73,12 @@ bool SharedSemaphore::release(Cell& cell, std::uint32_t count, std::uint32_t mos
   return true;
 }
 
+void clean_after_rank(Cell& cell, int rank) noexcept {
+  Owner owner = SharedLock::process_in(cell.lock.load(std::memory_order_relaxed));
+  if (SharedLock::owner_in(owner) == 0 || SharedLock::rank_in(owner) != rank) owner = 0;
+  clean_after(cell, owner);
+}
+
 void clean_after(Cell& cell, Owner process) noexcept {
   SharedLock::orphan(cell, process);
   if (cell.sleepers.load(std::memory_order_relaxed) != 0) futex_wake(low_half(cell.lock), INT_MAX);

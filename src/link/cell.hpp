@@ -99,5 +99,7 @@ class SharedSemaphore {
 
 /// A process has died: frees what it held, and wakes all sleepers, since a wake-up may have died with it.
 void clean_after(Cell& cell, Owner process) noexcept;
+/// The same for all processes of a rank.
+void clean_after_rank(Cell& cell, int rank) noexcept;
 
 }  // namespace rankpool::link

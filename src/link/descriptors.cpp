@@ -1,6 +1,7 @@
 #include "link/descriptors.hpp"
 
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -16,6 +17,13 @@ UniqueFd::~UniqueFd() {
   if (fd_ >= 0) ::close(fd_);
 }
 
+bool is_scarce(int fd) noexcept {
+  constexpr rlim_t least_left = 6;  // what a rank needs at a time to pass on a payload and to start a worker
+  rlimit limit{};
+  if (fd < 0 || ::getrlimit(RLIMIT_NOFILE, &limit) != 0) return false;
+  return static_cast<rlim_t>(fd) + std::max(least_left, limit.rlim_cur / 4) >= limit.rlim_cur;
+}
+
 void throw_errno(const char* what) { throw std::system_error(errno, std::generic_category(), what); }
 
 UniqueFd make_memfd(const char* name, std::size_t size) {
@@ -28,7 +36,8 @@ UniqueFd make_memfd(const char* name, std::size_t size) {
 std::byte* map_shared(int fd, std::size_t size, bool writable, int extra_flags, std::uint64_t offset) {
   void* at = ::mmap(nullptr, size, writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED | extra_flags, fd,
                     static_cast<off_t>(offset));
-  if (at == MAP_FAILED) throw_errno("rankpool: mmap of shared memory");
+  if (at == MAP_FAILED)
+    throw_errno("rankpool: mmap of shared memory (raise the limit of memory: ulimit -v; or send less at a time)");
   return static_cast<std::byte*>(at);
 }
 

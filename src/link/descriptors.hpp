@@ -28,6 +28,10 @@ class UniqueFd {
   int fd_ = -1;
 };
 
+/// Is `fd`, just opened, one of the last that this process may open? Descriptors have the lowest number that is free,
+/// so its number says it. Then payloads are kept without one: see Segment.
+bool is_scarce(int fd) noexcept;
+
 /// Throws std::system_error with `errno` and `what`.
 [[noreturn]] void throw_errno(const char* what);
 

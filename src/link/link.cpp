@@ -1,7 +1,9 @@
 #include "link/link.hpp"
 
+#include <poll.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <new>
 #include <stdexcept>
@@ -56,9 +58,16 @@ std::byte* map_link(int fd) {
   return base;
 }
 
+/// 0 if it is not open.
+std::uint64_t inode_of(int fd) noexcept {
+  struct stat file {};
+  return ::fstat(fd, &file) == 0 ? file.st_ino : 0;
+}
+
 }  // namespace
 
-LinkEnd::LinkEnd(Side side, int memory, UniqueFd socket, RankPageData* page) : socket_(std::move(socket)) {
+LinkEnd::LinkEnd(Side side, int memory, UniqueFd socket, RankPageData* page)
+    : socket_(std::move(socket)), socket_inode_(inode_of(socket_.get())) {
   static_assert(sizeof(Data) <= head_bytes);
   std::byte* const base = map_link(memory);
   if (side == Side::engine) {
@@ -68,6 +77,7 @@ LinkEnd::LinkEnd(Side side, int memory, UniqueFd socket, RankPageData* page) : s
     in_ = RingReader(&data_->to_engine, base + to_engine_at, ring_bytes);
   } else {
     data_ = reinterpret_cast<Data*>(base);
+    data_->user.store(::getpid(), std::memory_order_relaxed);
     peer_bell_ = &page->bell;
     core_is_free_ = &page->core_is_free;
     out_ = RingWriter(&data_->to_engine, base + to_engine_at, ring_bytes);
@@ -93,6 +103,7 @@ void LinkEnd::swap(LinkEnd& other) noexcept {
   std::swap(core_is_free_, other.core_is_free_);
   other.answered_.store(answered_.exchange(other.answered_.load()));
   std::swap(socket_, other.socket_);
+  std::swap(socket_inode_, other.socket_inode_);
   std::swap(out_, other.out_);
   std::swap(in_, other.in_);
   std::swap(current_, other.current_);
@@ -112,14 +123,24 @@ LinkEnd LinkEnd::open(Descriptors descriptors, RankPageData& page) {
   return LinkEnd(Side::user, memory.get(), UniqueFd(descriptors.socket), &page);
 }
 
+bool LinkEnd::intact() const noexcept { return inode_of(socket_.get()) == socket_inode_; }
+
 void LinkEnd::throw_too_long(std::size_t body) {
   throw std::length_error("rankpool: a frame of " + std::to_string(body) +
                           " bytes does not fit in line; its payload must travel as a segment");
 }
 
 bool LinkEnd::send_slice(const Slice& slice) {
-  const Parcel parcel{out_.position(), slice.offset, slice.length, slice.segment->size()};
-  const int fd = slice.segment->fd();
+  Parcel parcel{out_.position(), slice.offset, slice.length, slice.segment->size()};
+  UniqueFd copy;
+  if (!slice.segment->has_descriptor()) {
+    pollfd room{socket_.get(), POLLOUT, 0};
+    if (::poll(&room, 1, 0) <= 0) return false;  // not worth a copy now
+    copy = copy_to_file(slice.bytes());
+    parcel.offset = 0;
+    parcel.size = slice.length;
+  }
+  const int fd = copy ? copy.get() : slice.segment->fd();
   return send_message(socket_.get(), std::as_bytes(std::span(&parcel, 1)), std::span(&fd, 1)) == Sent::yes;
 }
 
@@ -143,7 +164,7 @@ void LinkEnd::receive_slice() {
                     ::fstat(fd, &file) == 0 && file.st_size >= 0 &&
                     static_cast<std::uint64_t>(file.st_size) >= parcel.size;
   if (!fits) throw wire::BadFrame("rankpool: a segment in a link does not belong to its frame, or is cut off");
-  current_slice_ = {std::move(segment), parcel.offset, parcel.length};
+  current_slice_ = spare_descriptor({std::move(segment), parcel.offset, parcel.length});
 }
 
 bool LinkEnd::receive(Incoming& in) {

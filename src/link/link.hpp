@@ -106,6 +106,11 @@ class LinkEnd {
   /// Wakes whoever sleeps on this end's own bell (user's side only).
   void ring_own() noexcept { data_->bell.ring(); }
 
+  /// Is the socket still open? User code may have closed every descriptor it finds.
+  bool intact() const noexcept;
+
+  /// The process at the user's side; 0 if it has not come yet.
+  int user() const noexcept { return data_->user.load(std::memory_order_relaxed); }
   /// What both sides know of the child's tasks.
   TaskWords& tasks() noexcept { return data_->tasks; }
   /// What is lent to the user's side, and how much of it was taken.
@@ -118,6 +123,7 @@ class LinkEnd {
     RingCounters to_user;
     RingCounters to_engine;
     alignas(64) TaskWords tasks;
+    std::atomic<int> user{0};
     LeaseTable leases;
   };
 
@@ -132,6 +138,7 @@ class LinkEnd {
   const std::atomic<bool>* core_is_free_ = nullptr;  // user's side only
   Answered answered_{0};
   UniqueFd socket_;
+  std::uint64_t socket_inode_ = 0;
   RingWriter out_;
   RingReader in_;
   std::size_t current_ = 0;  // size of the record that `receive` returned last

@@ -15,6 +15,7 @@ struct RankPageData {
                                                          ///< when this moves
   alignas(64) std::atomic<std::int32_t> busy_workers;  ///< children that run user code now: nobody spins on their cores
   std::atomic<bool> core_is_free;  ///< the engine's last word: fewer workers of this host are busy than it has cores
+  std::atomic<bool> leaves;        ///< the rank's work is done: when it ends now, that is no loss
   std::uint64_t magic;             ///< tells a peer that it mapped the right page
 };
 

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <mutex>
 #include <new>
+#include <system_error>
 #include <utility>
 
 #include "link/descriptors.hpp"
@@ -102,7 +103,14 @@ std::size_t round_up(std::size_t size) {
 SharedMemory take_memory(std::size_t size) {
   const std::size_t capacity = round_up(size);
   if (const SharedMemory piece = take_kept(size); piece.map != nullptr) return piece;
-  UniqueFd fd = make_leasable_memfd(capacity);
+  UniqueFd fd;
+  try {
+    fd = make_leasable_memfd(capacity);
+  } catch (const std::system_error& error) {
+    if (error.code() != std::errc::too_many_files_open) throw;
+    discard_kept_memory();  // which has some
+    fd = make_leasable_memfd(capacity);
+  }
   std::byte* map = map_shared(fd.get(), capacity, true);
   return {fd.release(), map, capacity, 0};
 }
@@ -123,7 +131,7 @@ void grow_memory(SharedMemory& memory, std::size_t used, std::size_t size) {
 }
 
 void recycle(SharedMemory memory) noexcept {
-  if (memory.capacity > Kept::max_bytes) return discard(memory);
+  if (memory.capacity > Kept::max_bytes || is_scarce(memory.fd)) return discard(memory);
   Kept& all = kept();
   const std::lock_guard lock(all.mutex);
   all.check_owner();

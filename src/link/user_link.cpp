@@ -1,9 +1,11 @@
 #include "link/user_link.hpp"
 
+#include <pthread.h>
 #include <sched.h>
 
 #include <algorithm>
 #include <bit>
+#include <stdexcept>
 
 #include "link/shared_memory.hpp"
 
@@ -21,7 +23,21 @@ Nanoseconds time_left(UserLink::Deadline deadline) {
   return std::min<Nanoseconds>(longest_sleep, *deadline - UserLink::Clock::now());
 }
 
+/// Set in a process that user code has forked. One flag for all links: each was made in this process, or in the one
+/// that it is a copy of.
+std::atomic<bool> is_copy{false};
+
+void watch_forks() {
+  static const int watching = ::pthread_atfork(nullptr, nullptr, [] { is_copy = true; });
+  static_cast<void>(watching);
+  is_copy = false;
+}
+
 }  // namespace
+
+UserLink::UserLink(LinkEnd end, Handler handler) : end_(std::move(end)), handler_(std::move(handler)) { watch_forks(); }
+
+bool UserLink::forked() const noexcept { return is_copy.load(std::memory_order_relaxed); }
 
 void UserLink::send(const wire::Header& head, std::span<const std::byte> first, std::span<const std::byte> second,
                     const Slice& slice, bool ring) {
@@ -35,6 +51,18 @@ void UserLink::send(const wire::Header& head, std::span<const std::byte> first, 
     end_.wait_for_room(longest_sleep);
   }
   if (ring) end_.ring();
+}
+
+void UserLink::send_last(const wire::Header& head) noexcept {
+  const Clock::time_point limit = Clock::now() + longest_sleep;
+  const std::lock_guard lock(send_mutex_);
+  while (!end_.try_send(head, {}) && Clock::now() < limit) {
+    end_.want_room();
+    end_.ring();
+    if (end_.try_send(head, {})) break;
+    end_.wait_for_room(limit - Clock::now());
+  }
+  end_.ring();
 }
 
 std::optional<std::uint32_t> UserLink::take_lease_slot() noexcept {
@@ -58,6 +86,7 @@ bool UserLink::drain() {
 }
 
 bool UserLink::wait_slowly(const std::function<bool()>& done, Deadline deadline) {
+  check_failed();  // also before the lock: a thread that is not in this copy of the process may have it
   if (deadline && Clock::now() >= *deadline) {  // not to wait is not to be blind
     look();
     return done();
@@ -86,6 +115,7 @@ void UserLink::read_or_sleep(const std::function<bool()>& done, Deadline deadlin
 }
 
 void UserLink::look() {
+  check_failed();
   std::unique_lock lock(receive_mutex_);
   check_failed();
   if (leading_ || !end_.pending()) return;
@@ -110,9 +140,9 @@ void UserLink::lead(std::unique_lock<std::mutex>& lock, const std::function<void
 
 void UserLink::fail(std::exception_ptr error) {
   {
-    const std::lock_guard lock(receive_mutex_);
+    const std::lock_guard lock(failure_mutex_);
     failure_ = std::move(error);
-    failed_ = true;
+    failed_.store(true, std::memory_order_release);
   }
   wake();
 }
@@ -126,7 +156,17 @@ void UserLink::wake() {
 }
 
 void UserLink::check_failed() {
-  if (failed_.load(std::memory_order_acquire)) std::rethrow_exception(failure_);
+  if (forked())
+    throw std::logic_error(
+        "rankpool's objects are used in a process that was made by fork(): they belong to its parent; start a "
+        "rankpool::Process instead");
+  if (!failed()) return;
+  std::exception_ptr failure;
+  {
+    const std::lock_guard lock(failure_mutex_);
+    failure = failure_;
+  }
+  std::rethrow_exception(std::move(failure));
 }
 
 }  // namespace rankpool::link

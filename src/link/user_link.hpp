@@ -24,12 +24,14 @@ class UserLink {
   /// Called by the leader for every frame, one at a time; it must not wait on this link.
   using Handler = std::function<void(Incoming&)>;
 
-  UserLink(LinkEnd end, Handler handler) : end_(std::move(end)), handler_(std::move(handler)) {}
+  UserLink(LinkEnd end, Handler handler);
 
   /// Sends a frame; blocks only while the ring is full. `ring`: wake the engine. Any thread. @throws Error if the
   /// engine is gone
   void send(const wire::Header& head, std::span<const std::byte> first, std::span<const std::byte> second = {},
             const Slice& slice = {}, bool ring = true);
+  /// Sends a frame without a body although the link may have failed; not if the engine makes no room for it soon.
+  void send_last(const wire::Header& head) noexcept;
   /// Wakes the engine for what was sent without ringing.
   void ring() noexcept { end_.ring(); }
 
@@ -51,6 +53,12 @@ class UserLink {
 
   /// The engine has failed: every wait and send from now on throws this. Any thread.
   void fail(std::exception_ptr error);
+  bool failed() const noexcept { return failed_.load(std::memory_order_acquire); }
+
+  /// Is this process a copy of the one that made the link? Then it can only leave: the link is its parent's.
+  bool forked() const noexcept;
+  /// See LinkEnd.
+  bool intact() const noexcept { return end_.intact(); }
 
   TaskWords& tasks() noexcept { return end_.tasks(); }
 
@@ -75,6 +83,7 @@ class UserLink {
   std::condition_variable turn_;
   bool leading_ = false;
   std::atomic<bool> failed_{false};
+  std::mutex failure_mutex_;
   std::exception_ptr failure_;
 };
 

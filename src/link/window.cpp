@@ -16,8 +16,7 @@
 namespace rankpool::link {
 namespace {
 
-constexpr std::uint64_t largest = std::uint64_t{64} << 30;
-constexpr std::uint64_t smallest = std::uint64_t{64} << 20;
+constexpr std::uint64_t smallest_window = std::uint64_t{64} << 20;
 constexpr std::uint64_t worth_punching = 64 * 1024;
 
 std::uint64_t soft_limit(__rlimit_resource what) noexcept {
@@ -28,7 +27,7 @@ std::uint64_t soft_limit(__rlimit_resource what) noexcept {
 /// A file that grows beyond its limit does not fail, but ends its process; and a process maps several windows.
 std::uint64_t largest_allowed() noexcept {
   constexpr std::uint64_t share = 16;
-  return std::min<std::uint64_t>({largest, soft_limit(RLIMIT_FSIZE), soft_limit(RLIMIT_AS) / share});
+  return std::min<std::uint64_t>({Window::largest, soft_limit(RLIMIT_FSIZE), soft_limit(RLIMIT_AS) / share});
 }
 
 std::uint64_t size_of_file(int fd) noexcept {
@@ -43,8 +42,8 @@ Window::Window(int fd, std::uint64_t bytes) : map_(map_shared(fd, bytes, true, M
 }
 
 Window Window::create(std::uint64_t magic) {
-  std::uint64_t size = largest;
-  while (size > smallest && size > largest_allowed()) size /= 4;
+  std::uint64_t size = Window::largest;
+  while (size > smallest_window && size > largest_allowed()) size /= 4;
   for (;; size /= 4) {
     try {
       UniqueFd fd = make_memfd("rankpool-window", size);
@@ -53,7 +52,7 @@ Window Window::create(std::uint64_t magic) {
       new (window.map_) Head{.magic = magic, .size = size};
       return window;
     } catch (const std::system_error&) {  // a limit of address space
-      if (size <= smallest) throw;
+      if (size <= smallest_window) throw;
     }
   }
 }
@@ -65,7 +64,7 @@ Window Window::open_peer(int pid, int fd, std::uint64_t magic) noexcept {
     // In another process namespace this can be anything: a terminal or a pipe must not be disturbed.
     UniqueFd file(::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
     const std::uint64_t size = file ? size_of_file(file.get()) : 0;
-    if (size < smallest) return {};
+    if (size < smallest_window) return {};
     Window window(file.get(), limit_of_cells(size));
     window.fd_ = std::move(file);
     if (window.head().magic != magic || window.head().size != size) return {};
@@ -95,6 +94,11 @@ Window::~Window() {
 void Window::clean_cells_after(Owner process) const noexcept {
   const std::uint64_t end = std::min(head().cells_end.load(std::memory_order_acquire), bytes_);
   for (std::uint64_t offset = head_bytes; offset < end; offset += sizeof(Cell)) clean_after(cell(offset), process);
+}
+
+void Window::clean_cells_after_rank(int rank) const noexcept {
+  const std::uint64_t end = std::min(head().cells_end.load(std::memory_order_acquire), bytes_);
+  for (std::uint64_t offset = head_bytes; offset < end; offset += sizeof(Cell)) clean_after_rank(cell(offset), rank);
 }
 
 void Window::wipe(std::uint64_t offset, std::uint64_t bytes) const noexcept {

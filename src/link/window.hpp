@@ -15,6 +15,7 @@ namespace rankpool::link {
 class Window {
  public:
   static constexpr std::uint64_t head_bytes = 64 * 1024;
+  static constexpr std::uint64_t largest = std::uint64_t{64} << 30;
 
   /// A new window, as large as this process may map. `magic` tells a peer that it has the right file.
   /// @throws std::system_error
@@ -34,6 +35,13 @@ class Window {
   /// Of the whole file.
   std::uint64_t size() const noexcept { return head().size; }
   std::uint64_t cells_limit() const noexcept { return limit_of_cells(size()); }
+  /// Can a cell, or so many bytes, lie there? What came in a message may say anything.
+  bool holds_cell(std::uint64_t offset) const noexcept {
+    return offset >= head_bytes && offset < cells_limit() && offset % sizeof(Cell) == 0;
+  }
+  bool holds_data(std::uint64_t offset, std::uint64_t bytes) const noexcept {
+    return offset >= cells_limit() && offset <= size() && bytes <= size() - offset && offset % 8 == 0;
+  }
   std::byte* at(std::uint64_t offset) const noexcept { return map_ + offset; }
   Cell& cell(std::uint64_t offset) const noexcept { return *reinterpret_cast<Cell*>(at(offset)); }
 
@@ -41,6 +49,8 @@ class Window {
   void set_cells_end(std::uint64_t end) const noexcept { head().cells_end.store(end, std::memory_order_release); }
   /// A process of the host has died: see `clean_after`.
   void clean_cells_after(Owner process) const noexcept;
+  /// All processes of that rank have.
+  void clean_cells_after_rank(int rank) const noexcept;
   /// Makes bytes zero again; whole pages of large pieces go back to the system.
   void wipe(std::uint64_t offset, std::uint64_t bytes) const noexcept;
 

@@ -51,6 +51,8 @@ class Home {
   /// lease or has died: then that is heard.
   virtual void recall_lease(std::uint64_t /*object*/, wire::Address /*holder*/, std::uint32_t /*slot*/,
                             std::uint64_t /*generation*/) {}
+  /// Would it be known what the process has taken of a lease, however it ends?
+  virtual bool may_lend(wire::Address /*process*/) const { return true; }
   /// Keeps the value of a shared object of this rank for whoever asks the engine for it, until `drop_value`.
   virtual void keep_value(std::uint64_t /*object*/, const link::PayloadView& /*value*/) {}
   virtual void drop_value(std::uint64_t /*object*/) {}

@@ -172,7 +172,8 @@ void Queue::give(const Caller& caller, const wire::QueueGet& wish, Home& home) {
     batch_ = 1;
   }
   std::size_t count = 1;
-  if (++streak_ > quiet_needed_ && wish.generation != 0 && wish.slot < link::lease_slots) {
+  if (++streak_ > quiet_needed_ && wish.generation != 0 && wish.slot < link::lease_slots &&
+      home.may_lend(caller.process)) {
     const bool alone = getters_.empty() && putters_.empty() && held_.empty();
     if (alone && batch_ > 1 && items_.size() > 1) {
       scratch_.clear();

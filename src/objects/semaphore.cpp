@@ -87,15 +87,10 @@ void Semaphore::give_next(Home& home) {
 }
 
 void Semaphore::grant(std::uint32_t count, Home& home) {
-  for (; count != 0; --count) {
-    if (debt_ != 0) {
-      --debt_;
-    } else if (waiting_.empty()) {
-      ++credit_;
-    } else {
-      give_next(home);
-    }
-  }
+  const std::uint32_t owed = std::min(count, debt_);
+  debt_ -= owed;
+  for (count -= owed; count != 0 && !waiting_.empty(); --count) give_next(home);
+  credit_ += count;
 }
 
 void Semaphore::raise(Raise why, std::size_t count, Home& home) {

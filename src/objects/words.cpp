@@ -134,6 +134,7 @@ std::span<std::byte> Words::range(std::uint64_t offset, std::uint64_t length, Ho
 }
 
 void Words::on_word(const Caller& caller, const wire::WordRequest& request, Home& home) {
+  if (wire::size_of(request.type) == 0) throw wire::BadFrame("a word of a value or array has no known type");
   const WordOutcome outcome = perform(range(request.offset, wire::size_of(request.type), home).data(), request);
   home.reply(caller, outcome.equal ? Status::ok : Status::no, wire::bytes_of(wire::WordResult{outcome.before}));
 }

@@ -73,6 +73,27 @@ void PoolScheduler::close_pool(PoolId id) {
   end_if_idle(*pool);
 }
 
+void PoolScheduler::hold_pool(PoolId id) {
+  Pool* pool = find_pool(id);
+  if (pool == nullptr) return;
+  pool->on_hold = true;
+  for (std::size_t rank = 0; rank < pool->ranks.size(); ++rank) {
+    if (pool->ranks[rank].ledger.tasks() > 0) actions_.push_back(AskBack{static_cast<int>(rank), id, everything});
+  }
+}
+
+std::uint64_t PoolScheduler::under_way(PoolId id) const {
+  const auto found = pools_.find(id);
+  if (found == pools_.end()) return 0;
+  std::uint64_t tasks = 0;
+  for (const Rank& rank : found->second->ranks) tasks += rank.ledger.tasks();
+  return tasks;
+}
+
+void PoolScheduler::reopen_pool(PoolId id) {
+  if (Pool* pool = find_pool(id)) pool->closed = false;
+}
+
 void PoolScheduler::terminate_pool(PoolId id) {
   const auto found = pools_.find(id);
   if (found == pools_.end()) return;
@@ -108,18 +129,28 @@ void PoolScheduler::add_items(JobId id, std::uint64_t count) {
   Pool& pool = *job->pool;
   const bool comes_first = !pool.has_unsent() || job->priority > pool.next_priority();
   const bool is_queued = job->unsent() > 0;
-  job->known += count;
+  const Job::Block block{job->known, job->known + count};
+  job->known = block.last;
+  job->left += count;
   pool.unsent += count;
   if (is_queued) {
-    job->blocks.push_back(job->known);
+    job->blocks.push_back(block);
   } else {
-    job->block_end = job->known;
+    job->next = block.first;
+    job->block_end = block.last;
     pool.queue(*job);
   }
   // With something unsent before that comes first, every rank has got what it may have.
   if (!comes_first) return;
   ++pool.season;
   serve_all(pool);
+}
+
+void PoolScheduler::skip_items(JobId id, std::uint64_t count) {
+  Job* job = find_job(id);
+  if (job == nullptr || job->all_known) return;
+  job->known += count;
+  job->ended += count;
 }
 
 void PoolScheduler::end_items(JobId id) {
@@ -211,7 +242,24 @@ bool PoolScheduler::lost(int rank, JobId id, TaskIndex task, Loss loss) {
   return true;
 }
 
-void PoolScheduler::lose_rank(int rank) {
+void PoolScheduler::run_again(JobId id, TaskIndex first, std::uint64_t count) {
+  Job* job = find_job(id);
+  if (job == nullptr || count == 0) return;
+  Pool& pool = *job->pool;
+  job->ended -= count;
+  const std::uint64_t share = std::max<std::uint64_t>(1, count / (4 * std::max<std::uint64_t>(1, pool.workers)));
+  for (const TaskIndex last = first + count; first < last;) {
+    TaskIndex next = job->losses ? first + 1 : last;  // a run has one number of losses, and a lost task is alone in it
+    if (job->losses_of(first) == 0)
+      while (next < last && job->losses_of(next) == 0) ++next;
+    pool.repeat(*job, Run{id, first, next - first, share});
+    first = next;
+  }
+  serve_all(pool);
+}
+
+std::vector<Run> PoolScheduler::lose_rank(int rank) {
+  std::vector<Run> runs;
   for (const auto& [id, pool] : pools_) {
     Rank* at = pool->find(rank);
     if (at == nullptr) continue;
@@ -221,7 +269,8 @@ void PoolScheduler::lose_rank(int rank) {
     }
     for (const Ledger::Piece& piece : at->ledger.pieces()) {
       Job* job = by_number.at(piece.job);
-      pool->repeat(*job, Run{job->id, piece.first, piece.last - piece.first, piece.chunk});
+      runs.push_back({.job = job->id, .first = piece.first, .count = piece.last - piece.first, .chunk = piece.chunk});
+      pool->repeat(*job, runs.back());
     }
     at->ledger.clear();
     at->asked = false;
@@ -229,6 +278,7 @@ void PoolScheduler::lose_rank(int rank) {
     at->by_priority.clear();
     set_workers(id, rank, 0);
   }
+  return runs;
 }
 
 // --- tasks that wait where others are not
@@ -244,7 +294,7 @@ void PoolScheduler::rebalance() {
 // Asks for as much as the idle workers of other ranks need, but for a fair share if more is there. False if there is
 // nothing to wait for before something changes.
 bool PoolScheduler::ask_back(Pool& pool) {
-  if (!pool.is_uneven()) return false;
+  if (pool.on_hold || !pool.is_uneven()) return false;
   bool any = false;
   std::uint64_t idle = pool.idle;
   for (std::size_t rank = 0; rank < pool.ranks.size(); ++rank) {
@@ -381,11 +431,13 @@ std::uint64_t PoolScheduler::send(Pool& pool, int rank, const Offer& offer, std:
   } else {
     run.count = now == offer.chunks ? job.block_end - job.next : now * offer.chunk;
     job.next += run.count;
+    job.left -= run.count;
     pool.unsent -= run.count;
     if (job.unsent() == 0) {
       pool.ready.pop_front();
     } else if (job.next == job.block_end) {
-      job.block_end = job.blocks.front();
+      job.next = job.blocks.front().first;
+      job.block_end = job.blocks.front().last;
       job.blocks.pop_front();
     }
   }
@@ -402,6 +454,7 @@ std::uint64_t PoolScheduler::send(Pool& pool, int rank, const Offer& offer, std:
 
 // Sends the rank all it may have; false if that is nothing.
 bool PoolScheduler::serve(Pool& pool, int rank) {
+  if (pool.on_hold) return false;
   Rank& at = pool.ranks[static_cast<std::size_t>(rank)];
   bool any = false;
   std::uint64_t allowed = 0;
@@ -435,6 +488,7 @@ bool PoolScheduler::serve(Pool& pool, int rank) {
 
 // Ranks with free workers first, the freest of them before all; then, as far as the window allows, those with room.
 void PoolScheduler::serve_all(Pool& pool) {
+  if (pool.on_hold) return;
   if (pool.has_unsent() && pool.is_urgent(pool.next_priority())) serve_urgent(pool);
   while (pool.has_unsent() && pool.levels.highest() >= Pool::has_room) {
     const Offer offer = next_offer(pool);

@@ -38,7 +38,7 @@ struct EndPool {
 struct AskBack {
   int rank;
   PoolId pool;
-  std::uint64_t count;
+  std::uint64_t count;  ///< or `everything`
 };
 using Action = std::variant<SendRun, FailTask, EndJob, EndPool, AskBack>;
 
@@ -64,6 +64,12 @@ class PoolScheduler {
   void set_workers(PoolId pool, int rank, int workers);
   /// No more jobs; EndPool once all have ended (at once if there are none).
   void close_pool(PoolId pool);
+  /// Sends nothing more of the pool, and asks for all that was sent and is not begun. For good.
+  void hold_pool(PoolId pool);
+  /// Tasks of the pool that were sent and have not ended or come back.
+  std::uint64_t under_way(PoolId pool) const;
+  /// Takes jobs again, until the next `close_pool`.
+  void reopen_pool(PoolId pool);
   /// Forgets the pool and its jobs; no actions about them any more.
   void terminate_pool(PoolId pool);
 
@@ -71,6 +77,8 @@ class PoolScheduler {
   void submit(JobId job, PoolId pool, JobOptions options);
   /// The next `count` items of the job are here; together they are one block. Tasks are numbered in this order from 0.
   void add_items(JobId job, std::uint64_t count);
+  /// The next `count` tasks of the job have ended already: they are numbered, and that is all.
+  void skip_items(JobId job, std::uint64_t count);
   /// There are no more items. EndJob follows when all tasks have ended (at once if there are none).
   void end_items(JobId job);
   /// Forgets the job.
@@ -90,9 +98,12 @@ class PoolScheduler {
   bool uneven() const noexcept { return !uneven_.empty(); }
   /// Asks for what has waited at such a rank since the last call: a task there may take long, or wait for one of these.
   void rebalance();
+  /// These tasks, which lie in one block, had ended, but what came of them is lost: they are run again, first of all.
+  /// This counts as nobody's attempt. Ignored unless the job goes on.
+  void run_again(JobId job, TaskIndex first, std::uint64_t count);
   /// The rank is gone for good: what was under way there is run again on the others, first of all. This counts as
-  /// nobody's attempt, since it does not tell which task was to blame.
-  void lose_rank(int rank);
+  /// nobody's attempt, since it does not tell which task was to blame. Returns what that was.
+  std::vector<Run> lose_rank(int rank);
 
   /// The rank where a job of one task has it; none if the task waits here, or the job is unknown.
   std::optional<int> rank_of(JobId job);

@@ -31,7 +31,7 @@ struct PoolScheduler::Job {
   bool complete() const noexcept { return all_known && ended == known; }
   /// Such jobs (`apply`) are measured together, since none of them lives to profit from its own report.
   bool single() const noexcept { return known <= 1; }
-  std::uint64_t unsent() const noexcept { return known - next; }
+  std::uint64_t unsent() const noexcept { return left; }
   int losses_of(TaskIndex task) const {
     if (!losses) return 0;
     const auto found = losses->find(task);
@@ -46,11 +46,17 @@ struct PoolScheduler::Job {
   int rank = nowhere;  ///< the only rank that was sent something of it
   bool all_known = false;
   bool again = false;  ///< has been in Pool::again
+  struct Block {
+    TaskIndex first;
+    TaskIndex last;  ///< behind the last task
+  };
+
   TaskIndex known = 0;
-  TaskIndex next = 0;  ///< the first that was never sent
+  std::uint64_t left = 0;  ///< never sent
+  TaskIndex next = 0;      ///< the first of these, if there are any
   std::uint64_t ended = 0;
-  TaskIndex block_end = 0;          ///< of the block that `next` is in
-  SlidingVector<TaskIndex> blocks;  ///< ends of the blocks behind that one
+  TaskIndex block_end = 0;      ///< of the block that `next` is in
+  SlidingVector<Block> blocks;  ///< behind that one
   ChunkPolicy policy;
   std::unique_ptr<std::unordered_map<TaskIndex, int>> losses;
 };
@@ -197,6 +203,7 @@ struct PoolScheduler::Pool {
   std::size_t jobs = 0;
   std::uint64_t next_number = 0;
   bool closed = false;
+  bool on_hold = false;
   Pace singles{true};
 };
 

@@ -21,6 +21,8 @@ class ProcessPlacement {
   int place(std::optional<int> wish);
   /// A Process of this rank has ended.
   void ended(int rank) { ++room_.at(static_cast<std::size_t>(rank)); }
+  /// The rank is gone for good, and is not chosen any more.
+  void lose(int rank) { slots_.at(static_cast<std::size_t>(rank)) = 0; }
 
  private:
   std::vector<int> room_;

@@ -362,12 +362,22 @@ void RankDealer::prepare_give_back(PoolId id, std::uint64_t count) {
   if (found == pools_.end()) return;
   Pool& pool = *found->second;
   pool.held = true;
-  if (pool.queued >= count) return;
+  if (pool.queued < count) recall_all(&pool, count == everything ? 1 : 2);
+}
+
+// From the workers of the pool (none: of any) that have so many tasks: the first is begun soon, if not yet.
+void RankDealer::recall_all(const Pool* pool, std::uint64_t from) {
   for (const auto& worker : workers_) {
-    if (!worker || worker->pool != &pool || worker->inside < 2 || worker->all_begun || worker->asked_back) continue;
+    if (!worker || worker->pool == nullptr || (pool != nullptr && worker->pool != pool)) continue;
+    if (worker->inside < from || worker->all_begun || worker->asked_back) continue;
     worker->asked_back = true;
     actions_.push_back(Recall{worker->id});
   }
+}
+
+void RankDealer::stop() {
+  stopped_ = true;
+  recall_all(nullptr, 1);
 }
 
 std::vector<Run> RankDealer::give_back(PoolId id, std::uint64_t count) {
@@ -376,7 +386,7 @@ std::vector<Run> RankDealer::give_back(PoolId id, std::uint64_t count) {
   if (found == pools_.end()) return runs;
   Pool& pool = *found->second;
   pool.held = false;
-  std::uint64_t keep = idle_workers(pool);
+  std::uint64_t keep = count == everything ? 0 : idle_workers(pool);
   for (std::size_t next = 0; next < pool.queue.size() && count > 0;) {
     Portion& portion = pool.queue[next];
     const std::uint64_t kept = std::min(keep, portion.run.count);
@@ -440,7 +450,7 @@ std::uint64_t RankDealer::last_given(WorkerId id) const {
 // --- dealing
 
 void RankDealer::deal(Pool& pool) {
-  if (pool.held) return;
+  if (pool.held || stopped_) return;
   while (!pool.queue.empty() && !pool.by_load.empty()) {
     if (!hand(pool, pool.by_load.front(pool.by_load.lowest()))) break;
   }
@@ -454,7 +464,7 @@ void RankDealer::deal(Pool& pool) {
 bool RankDealer::hand(Pool& pool, Seat seat) {
   Worker& worker = *workers_[seat];
   const Portion& head = pool.queue.front();
-  if (worker.asked_back) return false;
+  if (worker.asked_back || stopped_) return false;
   if (worker.inside > 0 && (worker.all_begun || worker.given.back().run.priority < head.run.priority)) return false;
   const Measure measure = pool.measure(head);
   const std::uint64_t share = (pool.queued + pool.dealing - 1) / pool.dealing;

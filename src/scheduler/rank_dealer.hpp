@@ -67,10 +67,13 @@ class RankDealer {
   /// Recalls what has lain behind another task since the last call, while somebody in the pool has nothing to do: the
   /// task in front may take long, or wait for one behind it.
   void rebalance();
+  /// Deals nothing any more, and takes back what no worker has begun.
+  void stop();
   /// So many tasks of the pool are to be given back: recalls what is not begun if the queue has too few. Nothing is
   /// dealt until `give_back`, which must follow when that was answered.
   void prepare_give_back(PoolId pool, std::uint64_t count);
-  /// Forgets so many tasks, or as many as nobody here could begin at once, and returns them in order.
+  /// Forgets so many tasks, or as many as nobody here could begin at once, and returns them in order. With `everything`
+  /// also those.
   std::vector<Run> give_back(PoolId pool, std::uint64_t count);
   /// Forgets what is queued of the job and takes back what is in the workers; what is begun there runs on and is
   /// reported as usual.
@@ -111,6 +114,7 @@ class RankDealer {
   void deal(Pool& pool);
   void put_back(Pool& pool, const Portion& portion);
   void recall_below(Pool& pool, int priority);
+  void recall_all(const Pool* pool, std::uint64_t from);
   void watch(Pool& pool);
   bool even_out(Pool& pool);
   std::uint64_t idle_workers(const Pool& pool) const;
@@ -123,6 +127,7 @@ class RankDealer {
   WorkerId recent_id_ = 0;  // the worker of the last report: reports come in series
   Worker* recent_ = nullptr;
   int busy_ = 0;
+  bool stopped_ = false;
   std::vector<PoolId> uneven_;  // pools to look at in `rebalance`
   std::vector<DealerAction> actions_;
 };

@@ -11,6 +11,9 @@ using JobId = std::uint64_t;
 using TaskIndex = std::uint64_t;
 using Nanoseconds = std::chrono::nanoseconds;
 
+/// So many tasks of a pool that none of it can be meant to stay.
+inline constexpr std::uint64_t everything = ~std::uint64_t{0};
+
 /// Consecutive tasks of one job: [first, first + count), dealt to workers in whole chunks of `chunk` tasks (the last
 /// may be shorter).
 struct Run {

@@ -2,7 +2,10 @@
 #include <rankpool/detail/codec.hpp>
 
 #include <cxxabi.h>
+#include <pthread.h>
 
+#include <algorithm>
+#include <cstdint>
 #include <cstdlib>
 #include <memory>
 #include <string>
@@ -25,6 +28,31 @@ std::string demangle(const char* mangled) {
   for (std::size_t at = text.find(long_string); at != std::string::npos; at = text.find(long_string, at))
     text.replace(at, long_string.size(), "std::string");
   return text;
+}
+
+namespace {
+
+/// Of this thread's stack: below this there is not enough room for another level and what handles its error.
+std::uintptr_t lowest_level() noexcept {
+  constexpr std::size_t most_kept = 256 * 1024;
+  pthread_attr_t attributes;
+  if (::pthread_getattr_np(::pthread_self(), &attributes) != 0) return 0;
+  void* bottom = nullptr;
+  std::size_t size = 0;
+  const bool known = ::pthread_attr_getstack(&attributes, &bottom, &size) == 0;
+  ::pthread_attr_destroy(&attributes);
+  return known ? reinterpret_cast<std::uintptr_t>(bottom) + std::min(most_kept, size / 4) : 0;
+}
+
+}  // namespace
+
+void check_depth() {
+  thread_local const std::uintptr_t lowest = lowest_level();
+  if (reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)) >= lowest) [[likely]]
+    return;
+  throw SerializationError(
+      "values are nested too deeply for the stack of this thread: send them as a flat container, or raise the limit of "
+      "the stack (ulimit -s); or is the message damaged?");
 }
 
 void throw_too_short(std::uint64_t wanted, std::uint64_t left) {

@@ -14,10 +14,10 @@ std::string_view advice(int signal) {
   switch (signal) {
     case SIGKILL:
       return "it was out of memory, or ended from outside; look for the out-of-memory killer in the log of the host "
-             "(dmesg, "
-             "sacct), use fewer workers per host or smaller tasks";
+             "(dmesg, sacct), use fewer workers per host or smaller tasks";
     case SIGSEGV:
-      return "it used memory that is not its own; run the function in a debugger, or build with -fsanitize=address";
+      return "it used memory that is not its own, or more stack than there is (endless recursion, large local arrays; "
+             "see ulimit -s); run the function in a debugger, or build with -fsanitize=address";
     case SIGBUS:
       return "it used memory that is not there: a mapped file was cut, or /dev/shm is full";
     case SIGABRT:

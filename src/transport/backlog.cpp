@@ -7,6 +7,7 @@
 #include <rankpool/errors.hpp>
 
 #include "transport/bulk_sender.hpp"
+#include "transport/leak.hpp"
 #include "transport/mpi_check.hpp"
 #include "transport/tags.hpp"
 
@@ -74,6 +75,13 @@ bool Backlog::deliver(Source& source, FrameSink& sink) {
     moved = true;
   }
   return moved;
+}
+
+void Backlog::lose(int rank) {
+  Source source = std::exchange(sources_.at(static_cast<std::size_t>(rank)), {});
+  std::erase_if(source.frames, [](const Frame& frame) { return frame.posted == 0 || frame.missing == 0; });
+  leak(std::move(source.frames));  // MPI writes into their segments
+  static_cast<void>(chunks_.abandon([rank](const Chunk& chunk) { return chunk.source == rank; }));
 }
 
 bool Backlog::progress(FrameSink& sink) {

@@ -31,6 +31,8 @@ class Backlog {
 
   /// Receives content and delivers what is complete. True if anything moved. @throws MpiError
   bool progress(FrameSink& sink);
+  /// Drops the frames of that rank. May be called from within the sink.
+  void lose(int rank);
   bool idle() const noexcept { return active_.empty(); }
 
  private:

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "transport/leak.hpp"
 #include "transport/mpi_check.hpp"
 #include "transport/tags.hpp"
 
@@ -12,7 +13,7 @@ BulkSender::BulkSender(MPI_Comm comm, int ranks) : comm_(comm), destinations_(st
 
 void BulkSender::add(int to, link::Slice slice) {
   Destination& destination = destinations_.at(static_cast<std::size_t>(to));
-  if (destination.waiting.empty() && destination.under_way == 0) active_.push_back(to);
+  if (destination.waiting.empty() && destination.under_way == 0 && !destination.held) active_.push_back(to);
   destination.waiting.push_back({std::move(slice), 0});
 }
 
@@ -40,11 +41,26 @@ bool BulkSender::progress() {
   bool moved = chunks_.collect(
       [this](Chunk& chunk, const MPI_Status&) { --destinations_[static_cast<std::size_t>(chunk.to)].under_way; });
   for (const int to : active_) moved |= start(to);
+  find_active();
+  return moved;
+}
+
+void BulkSender::find_active() {
   std::erase_if(active_, [this](int to) {
     const Destination& destination = destinations_[static_cast<std::size_t>(to)];
-    return destination.waiting.empty() && destination.under_way == 0;
+    return destination.held || (destination.waiting.empty() && destination.under_way == 0);
   });
-  return moved;
+}
+
+void BulkSender::hold(int rank) {
+  destinations_.at(static_cast<std::size_t>(rank)).held = true;
+  find_active();
+}
+
+void BulkSender::lose(int rank) {
+  hold(rank);
+  destinations_[static_cast<std::size_t>(rank)].waiting.clear();
+  leak(chunks_.abandon([rank](const Chunk& chunk) { return chunk.to == rank; }));
 }
 
 }  // namespace rankpool::transport

@@ -25,6 +25,11 @@ class BulkSender {
   /// The slices of one destination go in the order of these calls.
   void add(int to, link::Slice slice);
   bool progress();
+  /// Starts nothing more towards that rank; what is queued waits. To be followed by `lose`.
+  void hold(int rank);
+  /// Drops what is queued for that rank and gives up what is under way.
+  void lose(int rank);
+  /// Nothing queued, nothing under way, but for ranks that are held or lost.
   bool idle() const noexcept { return active_.empty(); }
 
  private:
@@ -35,6 +40,7 @@ class BulkSender {
   struct Destination {
     std::deque<Outgoing> waiting;
     int under_way = 0;
+    bool held = false;
   };
   struct Chunk {
     int to;
@@ -42,6 +48,7 @@ class BulkSender {
   };
 
   bool start(int to);
+  void find_active();
 
   MPI_Comm comm_;
   std::vector<Destination> destinations_;

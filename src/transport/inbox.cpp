@@ -1,6 +1,9 @@
 #include "transport/inbox.hpp"
 
+#include <algorithm>
+
 #include "transport/mpi_check.hpp"
+#include "transport/outbox.hpp"
 #include "transport/packet.hpp"
 #include "transport/tags.hpp"
 
@@ -12,54 +15,85 @@ constexpr std::size_t slots = 16;  // so many packets a look at most: the engine
 
 }  // namespace
 
-Inbox::Inbox(MPI_Comm comm)
-    : comm_(comm),
-      memory_(new std::byte[slots * packet_bytes]),
-      requests_(slots, MPI_REQUEST_NULL),
-      statuses_(slots),
-      indices_(slots),
-      found_(slots) {
-  for (std::size_t slot = 0; slot < slots; ++slot) post(slot);
-}
+Inbox::Inbox(MPI_Comm comm, int ranks) : comm_(comm), sources_(static_cast<std::size_t>(ranks)) { add_slots(slots); }
 
-std::byte* Inbox::memory(std::size_t slot) const noexcept { return memory_.get() + slot * packet_bytes; }
+void Inbox::add_slots(std::size_t count) {
+  const std::size_t first = requests_.size();
+  const std::size_t all = first + count;
+  requests_.resize(all, MPI_REQUEST_NULL);
+  found_.resize(all);
+  statuses_.resize(all);
+  indices_.resize(all);
+  for (std::size_t slot = first; slot < all; ++slot) {
+    memory_.emplace_back(new std::byte[packet_bytes]);
+    order_.push_back(slot);
+    post(slot);
+  }
+}
 
 void Inbox::post(std::size_t slot) {
   found_[slot].here = false;
-  check(MPI_Irecv(memory(slot), static_cast<int>(packet_bytes), MPI_BYTE, MPI_ANY_SOURCE, packet_tag, comm_,
+  check(MPI_Irecv(memory_[slot].get(), static_cast<int>(packet_bytes), MPI_BYTE, MPI_ANY_SOURCE, packet_tag, comm_,
                   &requests_[slot]),
         "MPI_Irecv");
 }
 
 void Inbox::look() {
   int count = 0;
-  const int code = MPI_Testsome(static_cast<int>(slots), requests_.data(), &count, indices_.data(), statuses_.data());
+  const int code =
+      MPI_Testsome(static_cast<int>(requests_.size()), requests_.data(), &count, indices_.data(), statuses_.data());
   check_some(code, count, statuses_.data());
   for (int i = 0; i < count; ++i) {
     const auto at = static_cast<std::size_t>(i);
-    Found& found = found_[static_cast<std::size_t>(indices_[at])];
+    const auto slot = static_cast<std::size_t>(indices_[at]);
+    Found& found = found_[slot];
     check(MPI_Get_count(&statuses_[at], MPI_BYTE, &found.bytes), "MPI_Get_count");
     found.source = statuses_[at].MPI_SOURCE;
+    found.number = packet_number({memory_[slot].get(), static_cast<std::size_t>(found.bytes)});
     found.here = true;
   }
 }
 
-std::optional<Inbox::Arrival> Inbox::take() const noexcept {
-  const Found& found = found_[oldest_];
-  if (!found.here) return std::nullopt;
-  return Arrival{found.source, {memory(oldest_), static_cast<std::size_t>(found.bytes)}};
+bool Inbox::is_next(const Found& found) const {
+  if (!found.here) return false;
+  const Source& source = sources_[static_cast<std::size_t>(found.source)];
+  return source.lost || found.number == source.next;
+}
+
+std::optional<Inbox::Arrival> Inbox::take() {
+  // Nearly always the first: MPI matches receives in the order they were posted.
+  for (taken_ = 0; taken_ < order_.size(); ++taken_) {
+    const std::size_t slot = order_[taken_];
+    const Found& found = found_[slot];
+    if (!is_next(found)) continue;
+    ++sources_[static_cast<std::size_t>(found.source)].next;
+    return Arrival{found.source, {memory_[slot].get(), static_cast<std::size_t>(found.bytes)}};
+  }
+  return std::nullopt;
 }
 
 void Inbox::recycle() {
-  post(oldest_);
-  oldest_ = (oldest_ + 1) % slots;
+  const auto taken = order_.begin() + static_cast<std::ptrdiff_t>(taken_);
+  post(*taken);
+  std::rotate(taken, taken + 1, order_.end());
 }
 
 bool Inbox::pending() {
-  if (found_[oldest_].here) return true;
+  if (lost_any_) {
+    look();
+    return std::any_of(found_.begin(), found_.end(), [this](const Found& found) { return is_next(found); });
+  }
+  const std::size_t oldest = order_.front();
+  if (found_[oldest].here) return true;
   int arrived = 0;
-  check(MPI_Request_get_status(requests_[oldest_], &arrived, MPI_STATUS_IGNORE), "MPI_Request_get_status");
+  check(MPI_Request_get_status(requests_[oldest], &arrived, MPI_STATUS_IGNORE), "MPI_Request_get_status");
   return arrived != 0;
+}
+
+void Inbox::lose(int rank) {
+  sources_.at(static_cast<std::size_t>(rank)).lost = true;
+  lost_any_ = true;
+  add_slots(max_packets_under_way);
 }
 
 void Inbox::close() {

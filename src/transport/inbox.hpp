@@ -4,6 +4,7 @@
 #include <mpi.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <span>
@@ -11,8 +12,8 @@
 
 namespace rankpool::transport {
 
-/// A circle of receives posted in advance, from any rank. MPI matches them in the order they were posted, so taking
-/// them in that order keeps the packets of each rank in order.
+/// Receives posted in advance, from any rank. The packets of each rank come out in the order of their numbers; one that
+/// has come in part only, since its sender has died, holds up no other.
 class Inbox {
  public:
   struct Arrival {
@@ -20,15 +21,18 @@ class Inbox {
     std::span<const std::byte> packet;
   };
 
-  explicit Inbox(MPI_Comm comm);
+  Inbox(MPI_Comm comm, int ranks);
 
-  /// Finds out what has arrived; one turn of MPI's progress, and none if something has already. @throws MpiError
+  /// Finds out what has arrived; one turn of MPI's progress. @throws MpiError
   void look();
   /// The next packet in order that `look` has found, if any. To be given back by `recycle` before the next `take`.
-  std::optional<Arrival> take() const noexcept;
+  std::optional<Arrival> take();
   void recycle();
   /// Has something arrived that `take` would return after a `look`? May progress MPI.
   bool pending();
+  /// The order of that rank's packets does not matter any more. Some receives may be taken by packets of it that never
+  /// come whole, so there are as many more from now on.
+  void lose(int rank);
   /// Withdraws all receives; the inbox cannot be used any more.
   void close();
 
@@ -37,18 +41,27 @@ class Inbox {
     bool here = false;
     int source = 0;
     int bytes = 0;
+    std::uint64_t number = 0;
+  };
+  struct Source {
+    std::uint64_t next = 0;  // number of its next packet
+    bool lost = false;
   };
 
+  void add_slots(std::size_t count);
   void post(std::size_t slot);
-  std::byte* memory(std::size_t slot) const noexcept;
+  bool is_next(const Found& found) const;
 
   MPI_Comm comm_;
-  std::unique_ptr<std::byte[]> memory_;
+  std::vector<Source> sources_;
+  std::vector<std::unique_ptr<std::byte[]>> memory_;  // by slot, as the next three
   std::vector<MPI_Request> requests_;
+  std::vector<Found> found_;
   std::vector<MPI_Status> statuses_;
   std::vector<int> indices_;
-  std::vector<Found> found_;
-  std::size_t oldest_ = 0;
+  std::vector<std::size_t> order_;  // the slots as they were posted
+  std::size_t taken_ = 0;           // place in `order_`
+  bool lost_any_ = false;
 };
 
 }  // namespace rankpool::transport

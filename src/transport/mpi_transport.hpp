@@ -7,6 +7,7 @@
 #include <chrono>
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "transport/backlog.hpp"
 #include "transport/bulk_sender.hpp"
@@ -15,6 +16,7 @@
 #include "transport/outbox.hpp"
 #include "transport/peers.hpp"
 #include "transport/references.hpp"
+#include "transport/shared_files.hpp"
 #include "transport/transport.hpp"
 
 namespace rankpool::transport {
@@ -32,6 +34,7 @@ class MpiTransport final : public Transport {
   bool same_host(int rank) const override { return peers_.same_host(rank); }
   bool all(bool here) override;
   int busy_workers_here() const override { return peers_.busy_workers_here(); }
+  std::optional<int> ended_neighbour() const override { return peers_.ended_neighbour(); }
 
   void send(int to, wire::Header head, std::span<const std::byte> first, std::span<const std::byte> second,
             link::Slice slice) override;
@@ -43,7 +46,8 @@ class MpiTransport final : public Transport {
   bool progress(FrameSink& sink) override;
   bool quiet() const override;
   bool pending() override;
-  void finish() override;
+  void lose(int rank) override;
+  bool finish() override;
 
  private:
   // Everything that MPI may write to or read from while requests are open.
@@ -59,6 +63,10 @@ class MpiTransport final : public Transport {
 
   OneSided& window();
   bool flush();
+  void hold_lost();
+  bool tell_losses(FrameSink& sink);
+  bool meet();
+  void abandon();
   bool progress_window(FrameSink& sink);
   bool receive(FrameSink& sink);
   void take_apart(const Inbox::Arrival& arrival, FrameSink& sink);
@@ -67,10 +75,15 @@ class MpiTransport final : public Transport {
   std::unique_ptr<boost::mpi::environment> environment_;
   std::unique_ptr<boost::mpi::communicator> comm_;
   bool by_copy_;
-  bool windows_;
   Peers peers_;
+  SharedFiles shared_files_;
+  bool windows_;
   std::unique_ptr<Traffic> traffic_;
   std::unique_ptr<OneSided> window_;
+  std::vector<bool> lost_;
+  std::vector<bool> ended_;  // those, and those whose frames cannot be read any more
+  bool lost_any_ = false;
+  std::vector<Lifeline::Loss> untold_;
 };
 
 }  // namespace rankpool::transport

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "transport/leak.hpp"
 #include "transport/mpi_check.hpp"
 #include "transport/tags.hpp"
 
@@ -9,7 +10,6 @@ namespace rankpool::transport {
 
 namespace {
 
-constexpr int max_under_way = 8;       // packets towards one rank
 constexpr std::size_t max_spare = 64;  // buffers kept for later
 
 }  // namespace
@@ -29,7 +29,7 @@ Packet& Outbox::with_room(int to, std::size_t record) {
   if (destination.waiting.empty() || !destination.waiting.back().fits(record)) {
     destination.waiting.push_back(fresh_packet());
   }
-  if (!destination.active) {
+  if (!destination.active && !destination.held) {
     destination.active = true;
     active_.push_back(to);
   }
@@ -39,9 +39,10 @@ Packet& Outbox::with_room(int to, std::size_t record) {
 bool Outbox::start(int to) {
   Destination& destination = destinations_[static_cast<std::size_t>(to)];
   bool moved = false;
-  while (!destination.waiting.empty() && destination.under_way < max_under_way) {
+  while (!destination.waiting.empty() && destination.under_way < max_packets_under_way) {
     Packet packet = std::move(destination.waiting.front());
     destination.waiting.pop_front();
+    packet.set_number(destination.started++);
     const auto bytes = packet.bytes();
     MPI_Request request = MPI_REQUEST_NULL;
     check(MPI_Isend(bytes.data(), static_cast<int>(bytes.size()), MPI_BYTE, to, packet_tag, comm_, &request),
@@ -58,14 +59,27 @@ bool Outbox::collect() {
     --destinations_[static_cast<std::size_t>(sent.to)].under_way;
     if (spare_.size() < max_spare) spare_.push_back(std::move(sent.packet));
   });
-  if (moved) {
-    std::erase_if(active_, [this](int rank) {
-      Destination& destination = destinations_[static_cast<std::size_t>(rank)];
-      destination.active = destination.under_way > 0 || !destination.waiting.empty();
-      return !destination.active;
-    });
-  }
+  if (moved) find_active();
   return moved;
+}
+
+void Outbox::find_active() {
+  std::erase_if(active_, [this](int rank) {
+    Destination& destination = destinations_[static_cast<std::size_t>(rank)];
+    destination.active = !destination.held && (destination.under_way > 0 || !destination.waiting.empty());
+    return !destination.active;
+  });
+}
+
+void Outbox::hold(int rank) {
+  destinations_.at(static_cast<std::size_t>(rank)).held = true;
+  find_active();
+}
+
+void Outbox::lose(int rank) {
+  hold(rank);
+  destinations_[static_cast<std::size_t>(rank)].waiting.clear();
+  leak(sent_.abandon([rank](const Sent& sent) { return sent.to == rank; }));
 }
 
 }  // namespace rankpool::transport

@@ -4,6 +4,7 @@
 #include <mpi.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <deque>
 #include <vector>
 
@@ -11,6 +12,9 @@
 #include "transport/request_set.hpp"
 
 namespace rankpool::transport {
+
+/// Towards one rank.
+inline constexpr int max_packets_under_way = 8;
 
 /// Per destination a queue of packets, the last of which is being filled. A few are under way at a time; while they
 /// are, what is sent gathers in the queue, so the busier the receiver, the larger the packets.
@@ -36,14 +40,21 @@ class Outbox {
     return moved;
   }
 
-  /// Nothing queued, nothing under way.
+  /// Starts nothing more towards that rank; what is queued waits. To be followed by `lose`.
+  void hold(int rank);
+  /// Drops what is queued for that rank and gives up what is under way.
+  void lose(int rank);
+
+  /// Nothing queued, nothing under way, but for ranks that are held or lost.
   bool idle() const noexcept { return active_.empty(); }
 
  private:
   struct Destination {
     std::deque<Packet> waiting;
+    std::uint64_t started = 0;  // packets ever
     int under_way = 0;
     bool active = false;  // listed in active_
+    bool held = false;
   };
   struct Sent {
     int to;
@@ -52,6 +63,7 @@ class Outbox {
 
   bool start(int to);
   bool collect();
+  void find_active();
   Packet fresh_packet();
 
   MPI_Comm comm_;

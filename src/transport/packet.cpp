@@ -15,14 +15,23 @@ struct RecordHead {
 };
 static_assert(sizeof(RecordHead) == 8 && sizeof(SegmentReference) == 40);
 static_assert(Packet::ack_bytes == sizeof(RecordHead) + sizeof(std::uint64_t));
-static_assert(packet_bytes >= sizeof(RecordHead) + sizeof(wire::Header) + sizeof(SegmentReference) + wire::max_body);
+static_assert(packet_bytes >= Packet::head_bytes + sizeof(RecordHead) + sizeof(wire::Header) +
+                                  sizeof(SegmentReference) + wire::max_body);
 
 constexpr std::size_t aligned(std::size_t bytes) { return (bytes + 7) & ~std::size_t{7}; }
 
 }  // namespace
 
 // Left uninitialized: clearing 66 KiB would cost more than a small packet does.
-Packet::Packet() : data_(new std::byte[packet_bytes]) {}
+Packet::Packet() : data_(new std::byte[packet_bytes]) { set_number(0); }
+
+void Packet::set_number(std::uint64_t number) noexcept { std::memcpy(data_.get(), &number, sizeof number); }
+
+std::uint64_t packet_number(std::span<const std::byte> packet) noexcept {
+  std::uint64_t number = 0;
+  if (packet.size() >= sizeof number) std::memcpy(&number, packet.data(), sizeof number);
+  return number;
+}
 
 std::size_t Packet::frame_bytes(RecordKind kind, std::size_t body) noexcept {
   const std::size_t reference = kind == RecordKind::frame_by_reference ? sizeof(SegmentReference) : 0;
@@ -52,6 +61,11 @@ void Packet::append_ack(std::uint64_t token) noexcept {
   const RecordHead record{RecordKind::ack, ack_bytes};
   put(&record, sizeof record);
   put(&token, sizeof token);
+}
+
+PacketReader::PacketReader(std::span<const std::byte> packet, int source) : source_(source) {
+  if (packet.size() < Packet::head_bytes) damaged("it has no number");
+  rest_ = packet.subspan(Packet::head_bytes);
 }
 
 void PacketReader::damaged(const char* what) const {

@@ -1,4 +1,4 @@
-// What travels in one MPI message: a row of records, each 8-byte aligned. No MPI here.
+// What travels in one MPI message: a number, and a row of records, each 8-byte aligned. No MPI here.
 #pragma once
 
 #include <cstddef>
@@ -38,11 +38,14 @@ class Packet {
   /// Bytes of a frame's record.
   static std::size_t frame_bytes(RecordKind kind, std::size_t body) noexcept;
   static constexpr std::size_t ack_bytes = 16;
+  /// What all packets begin with: their number, which counts those of one rank to another from 0.
+  static constexpr std::size_t head_bytes = 8;
 
   bool fits(std::size_t record) const noexcept { return packet_bytes - size_ >= record; }
-  bool empty() const noexcept { return size_ == 0; }
+  bool empty() const noexcept { return size_ == head_bytes; }
   std::span<const std::byte> bytes() const noexcept { return {data_.get(), size_}; }
-  void clear() noexcept { size_ = 0; }
+  void clear() noexcept { size_ = head_bytes; }
+  void set_number(std::uint64_t number) noexcept;
 
   /// The record must fit. `reference` goes with frame_by_reference only; head.body says how much `first` and `second`
   /// are together.
@@ -54,8 +57,11 @@ class Packet {
   void put(const void* from, std::size_t count) noexcept;
 
   std::unique_ptr<std::byte[]> data_;
-  std::size_t size_ = 0;
+  std::size_t size_ = head_bytes;
 };
+
+/// The number of the packet, or 0 if it is too short for one, which PacketReader complains of.
+std::uint64_t packet_number(std::span<const std::byte> packet) noexcept;
 
 /// One record of a packet; `body` points into it. What does not belong to the kind is not set.
 struct Record {
@@ -69,8 +75,8 @@ struct Record {
 /// Takes a packet apart. Trusts nothing in it.
 class PacketReader {
  public:
-  /// `packet` is 8-byte aligned; `source` is the rank named in errors.
-  PacketReader(std::span<const std::byte> packet, int source) noexcept : rest_(packet), source_(source) {}
+  /// `packet` is 8-byte aligned; `source` is the rank named in errors. @throws MpiError if it has no number
+  PacketReader(std::span<const std::byte> packet, int source);
   /// The next record, or false at the end. @throws MpiError if the packet is damaged
   bool next(Record& record);
 

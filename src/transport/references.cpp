@@ -36,6 +36,12 @@ void References::acknowledge(int from, std::uint64_t token) {
   --open_;
 }
 
+void References::lose(int rank) {
+  auto& sent = sent_.at(static_cast<std::size_t>(rank));
+  open_ -= sent.size();
+  sent.clear();
+}
+
 std::shared_ptr<link::Segment> open_reference(int source, int pid, const SegmentReference& reference) {
   const std::string path = "/proc/" + std::to_string(pid) + "/fd/" + std::to_string(reference.fd);
   const auto fail = [&](const std::string& why, const char* advice) {

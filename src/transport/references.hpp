@@ -20,6 +20,8 @@ class References {
   SegmentReference add(int to, link::Slice slice);
   /// Receivers open in the order of sending. @throws MpiError if another token is due
   void acknowledge(int from, std::uint64_t token);
+  /// That rank opens nothing any more.
+  void lose(int rank);
   bool empty() const noexcept { return open_ == 0; }
 
  private:

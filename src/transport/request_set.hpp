@@ -41,6 +41,20 @@ class RequestSet {
     return true;
   }
 
+  /// Takes out the requests for whose payload `lost` is true, without waiting for them. MPI may go on with their memory
+  /// at any time, so the payloads that are returned must never be freed.
+  template <class Lost>
+  [[nodiscard]] std::vector<Payload> abandon(Lost&& lost) {
+    std::vector<Payload> taken;
+    for (std::size_t i = 0; i < requests_.size(); ++i) {
+      if (!lost(payloads_[i])) continue;
+      taken.push_back(std::move(payloads_[i]));
+      requests_[i] = MPI_REQUEST_NULL;
+    }
+    forget_completed();
+    return taken;
+  }
+
  private:
   void forget_completed() {
     std::size_t kept = 0;

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -25,6 +26,8 @@ struct Hello {
   std::uint64_t window_bytes = 0;
   std::uint64_t seed = 0;       ///< RANKPOOL_SEED of this rank
   std::int32_t slots = -1;      ///< RANKPOOL_SLOTS or RANKPOOL_MASTER_SLOTS of this rank; -1: not given
+  std::int32_t recovery = 0;    ///< 1: the job must outlive a lost rank; that of rank 0 counts
+  std::int32_t silence_ms = 0;  ///< a rank of another host that is silent for so long is lost; 0: never; as above
   std::array<char, 64> host{};  ///< zero-terminated
 };
 
@@ -35,8 +38,9 @@ class FrameSink {
   virtual void on_frame(const wire::Header& head, std::span<const std::byte> body, link::Slice slice) = 0;
   /// An operation on a window is done: its ticket, and what a word was before (unused bytes are 0).
   virtual void on_window(std::uint64_t /*ticket*/, std::uint64_t /*old*/) {}
-  /// That rank's process has ended, or (`silent`) nothing was heard of it for too long. Told once a rank; nothing is
-  /// dropped before `Transport::lose`.
+  /// That rank's process has ended, or (`silent`) nothing was heard of it for too long. Told once a rank, unless it was
+  /// lost already; nothing is dropped before `Transport::lose`, but nothing is sent to it any more either.
+  /// Without recovery only ranks of other hosts are watched.
   virtual void on_rank_down(int /*rank*/, bool /*silent*/) {}
 
  protected:
@@ -44,7 +48,8 @@ class FrameSink {
 };
 
 /// This rank's connection with all others. Single-threaded: the thread that made it makes every call. Nothing blocks
-/// but `start`, `open_window` and `finish`. Frames between two ranks arrive in the order they were sent.
+/// but `start`, `open_window` and `finish`. Frames between two ranks arrive in the order they were sent. With recovery
+/// there is no window: its operations can wait without end for a rank that dies under them.
 class Transport {
  public:
   /// MPI_Init and the exchange of hellos: collective. Must be called after the zygote was forked. @throws MpiError
@@ -60,6 +65,8 @@ class Transport {
   virtual bool all(bool here) = 0;
   /// Busy workers of all ranks of this host, from their pages.
   virtual int busy_workers_here() const = 0;
+  /// A rank of this host whose process has ended, if there is one. Some system calls for each.
+  virtual std::optional<int> ended_neighbour() const = 0;
 
   /// Queues a frame (head.body and head.segment are set here); small ones travel together at the next `progress`.
   virtual void send(int to, wire::Header head, std::span<const std::byte> first, std::span<const std::byte> second = {},
@@ -79,14 +86,19 @@ class Transport {
   virtual void window_read(int rank, std::uint64_t offset, std::span<std::byte> into, std::uint64_t ticket) = 0;
   virtual void window_write(int rank, std::uint64_t offset, std::span<const std::byte> from, std::uint64_t ticket) = 0;
 
-  /// Starts what is queued, rings the receivers, hands what has arrived to `sink`. True if anything moved.
+  /// Starts what is queued, rings the receivers, hands what has arrived to `sink`. True if anything moved. Once a rank
+  /// was lost, a process that does not call this for 10 s is taken to hang, and ends.
   virtual bool progress(FrameSink& sink) = 0;
   /// Nothing queued or under way from here: safe to sleep until rung. False: come back soon.
   virtual bool quiet() const = 0;
   /// Has something arrived? The last look before sleeping; may progress MPI.
   virtual bool pending() = 0;
-  /// Collective end: everything sent has arrived, MPI is finalized. @throws MpiError
-  virtual void finish() = 0;
+  /// Gives a rank up for good: its line is closed, so that it ends if it still lives; nothing is sent to or taken from
+  /// it, and nobody waits for it. May be called from within a sink. The second time it does nothing.
+  virtual void lose(int rank) = 0;
+  /// Collective end: everything sent has arrived. True: MPI is finalized. False: a rank was lost; MPI cannot be
+  /// finalized, and this process must leave by `_exit`, with whatever it had to say flushed. @throws MpiError
+  [[nodiscard]] virtual bool finish() = 0;
 };
 
 }  // namespace rankpool::transport

@@ -136,6 +136,16 @@ struct Travel<WorkerLost> {
              .task_index = task_index}};
   }
 };
+template <>
+struct Travel<Interrupted> {
+  static void save(const Interrupted& error, Buffer& out) { put<std::int32_t>(out, error.signal()); }
+  static Interrupted make(const std::string& text, Reader& in) { return {text, get<std::int32_t>(in)}; }
+};
+template <>
+struct Travel<RankLost> {
+  static void save(const RankLost& error, Buffer& out) { put<std::int32_t>(out, error.rank()); }
+  static RankLost make(const std::string& text, Reader& in) { return {text, get<std::int32_t>(in)}; }
+};
 
 class ErrorKinds {
  public:
@@ -147,7 +157,7 @@ class ErrorKinds {
             std::bad_function_call, std::bad_optional_access, std::bad_variant_access, std::bad_weak_ptr>();
     add_all<Error, WorkerLost, TaskTimeout, TimeoutError, CancelledError, PoolClosed, Empty, Full, Closed, EndOfStream,
             BrokenPipe, BufferTooShort, TypeMismatch, BrokenBarrier, SerializationError, UnknownFunction,
-            BinaryMismatch, NotRunning, MpiError>();
+            BinaryMismatch, CheckpointError, NotRunning, Interrupted, RankLost, MpiError>();
   }
   void add(const ErrorKind& kind) {
     const std::lock_guard lock(mutex_);

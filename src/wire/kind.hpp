@@ -57,13 +57,14 @@ enum class Kind : std::uint32_t {
   reduce_lost,     // TaskLost: the same
   runs_returned,   // token: the pool's; ReturnedRun for all that were not begun and will not be begun here
   signalled,       // flags: the signal that has come to that rank
+  still_running,   // flags: the tasks that run there now; after stop_running, whenever that changes
 
   // engine of rank 0 -> engine of a rank
-  stop_running,  // the job ends soon: what runs is asked to stop
+  stop_running,  // the job ends soon; token: the Stop, flags: the signal for which it does
   // engine of rank 0 -> engine of a rank -> its user processes; token: the rank
   rank_lost,  // RankLost: nothing comes from there any more
-  // engine of rank 0 -> main program
-  interrupted,  // flags: the signal: what it waits for does not come any more
+  // engine of rank 0 -> main program; flags: the signal
+  interrupted,  // token: of a job, or a Process to be started: that does not come any more; 0: nothing does
 
   // engine of a rank -> engine of a rank; token: the scheduler's number for the job
   rank_partial,  // the value of that rank and those below it; nothing if there is none
@@ -119,8 +120,8 @@ enum class Kind : std::uint32_t {
   lease_returned,  // LeaseReturned: what it had taken
 
   // engine of a rank <-> the one above it in the tree of a shared value; token: the object's number. A SharedHome
-  replica_ask,   // upwards: send the value
-  replica,       // downwards, flags: ok, then the value; or gone
+  replica_ask,   // upwards: send the value; flags: 1 if it is known, and only its end is asked for
+  replica,       // downwards, flags: ok, then the value; or gone, or lost
   replica_drop,  // downwards: nobody has a handle of it any more
 
   // engine -> its child

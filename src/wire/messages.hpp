@@ -155,10 +155,19 @@ struct WorkersStart {
 struct WorkersStop {
   std::uint32_t signal;  ///< by which they go: SIGKILL, or SIGTERM with SIGKILL a second later; 0: by themselves
 };
+/// stop_running: how far the end of the job has come.
+enum class Stop : std::uint64_t {
+  tasks,      ///< running tasks are asked to stop, and nothing is begun
+  processes,  ///< Processes are sent SIGTERM
+  now,        ///< the rank ends without waiting for anybody
+};
 /// rank_lost.
 struct RankLost {
   std::int32_t rank;
   std::uint32_t silent;  ///< it has not been heard of for too long; else its process has ended
+  std::int32_t slots;    ///< to user processes: of the job, without it
+  std::uint32_t reserved;
+  HostName host;
 };
 /// job_skip: the next `count` tasks.
 struct JobSkip {

@@ -30,6 +30,7 @@ enum class Status : std::uint32_t {
   full,
   closed,
   broken,
+  lost,  ///< its home has died with its rank
 };
 
 /// object_make; then what the object wants to know. The maker has a handle: no object_hold follows.

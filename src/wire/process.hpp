@@ -30,10 +30,10 @@ struct ProcessStarted {
   std::uint32_t reserved;
   HostName host;
 };
-/// process_failed: it could not be forked.
+/// process_failed: it could not be forked; or, after process_started too, its rank is lost, and it with that.
 struct ProcessFailed {
   std::int32_t rank;
-  std::int32_t error;  ///< errno
+  std::int32_t error;  ///< errno; 0: the rank is lost
   HostName host;
 };
 /// process_ask.

@@ -1,7 +1,6 @@
 #include "worker/running_task.hpp"
 
 #include <pthread.h>
-#include <signal.h>
 
 #include <chrono>
 #include <stdexcept>
@@ -9,28 +8,13 @@
 #include <thread>
 
 #include "link/futex.hpp"
+#include "link/signal_mask.hpp"
 
 namespace rankpool::worker {
 namespace {
 
 constexpr std::uint32_t low(std::uint64_t number) noexcept { return static_cast<std::uint32_t>(number); }
 constexpr std::uint32_t high(std::uint64_t number) noexcept { return static_cast<std::uint32_t>(number >> 32); }
-
-/// A thread started meanwhile leaves every signal to the threads of the user's.
-class AllSignalsBlocked {
- public:
-  AllSignalsBlocked() noexcept {
-    sigset_t all;
-    ::sigfillset(&all);
-    ::pthread_sigmask(SIG_SETMASK, &all, &before_);
-  }
-  AllSignalsBlocked(const AllSignalsBlocked&) = delete;
-  AllSignalsBlocked& operator=(const AllSignalsBlocked&) = delete;
-  ~AllSignalsBlocked() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-
- private:
-  sigset_t before_ = {};
-};
 
 }  // namespace
 
@@ -99,7 +83,7 @@ bool RunningTask::stop_requested() const noexcept {
 }
 
 void RunningTask::start_watcher() {
-  const AllSignalsBlocked blocked;
+  const link::AllSignalsBlocked blocked;
   std::thread([this] { watch(); }).detach();
   watching_ = true;
 }

@@ -93,6 +93,10 @@ void TaskRunner::forget(std::uint64_t id) {
 }
 
 void TaskRunner::run(std::uint64_t id, const wire::RunItems& run, std::span<const std::byte> items) {
+  if (!link_.intact()) {  // a task has closed descriptors that were not its own
+    spent_ = true;
+    return;
+  }
   const Job& job = jobs_.at(id);
   job_ = id;
   task_ = run.first;
@@ -120,13 +124,14 @@ void TaskRunner::run(std::uint64_t id, const wire::RunItems& run, std::span<cons
 }
 
 detail::Buffer* TaskRunner::begin() {
-  if (!link_.tasks().begin()) return nullptr;
+  if (spent_ || !link_.tasks().begin()) return nullptr;
   if (time_limit_.count() != 0) {
     const auto deadline = Clock::now().time_since_epoch() + time_limit_;
     link_.tasks().set_deadline(static_cast<std::uint64_t>(deadline.count()));
   }
   running_.begin(first_index_ + task_, attempt_);
   result_.clear();
+  memory_.begin_task();
   return &result_;
 }
 
@@ -137,7 +142,14 @@ std::uint64_t TaskRunner::work_since_last() noexcept {
   return static_cast<std::uint64_t>(std::chrono::nanoseconds(work).count());
 }
 
+/// In a copy of this process, made by a fork() of the task's: the result is its parent's to send.
+void TaskRunner::leave_if_forked() const noexcept {
+  if (link_.forked()) ::_exit(0);
+}
+
 void TaskRunner::value() {
+  leave_if_forked();
+  memory_.end_task();
   if (folding_) {
     ++task_;
     ++folded_;
@@ -167,10 +179,18 @@ void TaskRunner::report_folded() {
 }
 
 void TaskRunner::error(Stage stage, std::string arguments) {
+  leave_if_forked();
+  memory_.end_task();
   report_folded();
   result_.take_cargo();  // nobody will decode the handles of a result that was left half-way
   end_task();
   send_error(Kind::child_error, task_++, stage, std::move(arguments));
+  try {
+    throw;
+  } catch (const std::bad_alloc&) {
+    spent_ = memory_.used_up();
+  } catch (...) {
+  }
 }
 
 void TaskRunner::send_error(Kind kind, std::uint64_t task, Stage stage, std::string arguments) {
@@ -230,6 +250,16 @@ void TaskRunner::merge(std::uint64_t id, std::span<const std::byte> partial) {
   }
 }
 
+bool TaskRunner::limit_memory(std::uint64_t bytes) {
+  try {
+    memory_.open(bytes);
+    return true;
+  } catch (...) {
+    send_error(Kind::child_init_error, wire::no_task, Stage::call);
+    return false;
+  }
+}
+
 bool TaskRunner::initialize(std::span<const std::byte> initializer) {
   // an initializer travels as a callable without arguments; it is run here as a job of one task whose value nobody
   // wants
@@ -241,7 +271,9 @@ bool TaskRunner::initialize(std::span<const std::byte> initializer) {
   if (!job.failure) {
     const std::uint64_t no_bytes = 0;  // an empty tuple: its length, and nothing
     detail::Reader arguments(std::as_bytes(std::span(&no_bytes, 1)));
+    memory_.begin_task();
     job.entry->run(job.callable, arguments, 1, sink);
+    memory_.end_task();
   }
   end_task();
   if (!sink.failure) return true;

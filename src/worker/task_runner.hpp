@@ -14,6 +14,7 @@
 
 #include "link/user_link.hpp"
 #include "wire/messages.hpp"
+#include "worker/memory_limit.hpp"
 #include "worker/running_task.hpp"
 
 namespace rankpool::worker {
@@ -40,8 +41,13 @@ class TaskRunner final : private detail::TaskSink {
   /// Reduces another process's value of the job into the one here. An error is sent.
   void merge(std::uint64_t job, std::span<const std::byte> partial);
 
+  /// Of every task, and of the initializer. False if there can be no such limit: the error has been sent.
+  bool limit_memory(std::uint64_t bytes);
   /// Runs an initializer. False if it threw: the error has been sent.
   bool initialize(std::span<const std::byte> initializer);
+
+  /// Shall this process end, and another one run what was not begun? A task has left it in no state for others.
+  bool spent() const noexcept { return spent_; }
 
  private:
   struct Job {
@@ -56,6 +62,7 @@ class TaskRunner final : private detail::TaskSink {
   void value() override;
   void error(Stage stage, std::string arguments) override;
   void send_error(wire::Kind kind, std::uint64_t task, Stage stage, std::string arguments = {});
+  void leave_if_forked() const noexcept;
   std::uint64_t work_since_last() noexcept;
   void end_task();
   void report_folded();
@@ -74,6 +81,8 @@ class TaskRunner final : private detail::TaskSink {
   std::chrono::nanoseconds time_limit_{0};
   std::uint64_t first_index_ = 0;
   std::int32_t attempt_ = 0;
+  MemoryLimit memory_;
+  bool spent_ = false;
   detail::Buffer result_;
   std::chrono::steady_clock::time_point last_end_;
   std::chrono::steady_clock::time_point last_ring_;

@@ -104,7 +104,10 @@ Zygote Zygote::start(link::RankPageData& page, ChildMain child_main, pid_t affin
     run_zygote(plan);
   }
   ::pthread_sigmask(SIG_SETMASK, &plan.child_mask, nullptr);
-  if (pid < 0) throw std::system_error(error, std::generic_category(), "rankpool: fork of the zygote");
+  if (pid < 0)
+    throw std::system_error(
+        error, std::generic_category(),
+        "rankpool: fork of the process that forks the workers (raise the limit on processes: ulimit -u)");
 
   ::setpgid(pid, pid);  // the zygote does it too: whoever comes first
   Zygote zygote;
@@ -144,6 +147,7 @@ void Zygote::end() noexcept {
     ::kill(pid, SIGTERM);
   }
   socket = link::UniqueFd();
+  ::kill(pid, SIGCONT);  // somebody may have stopped it
   if (reaped_within(pid, end_limit)) return;
   ::kill(pid, SIGKILL);
   reaped_within(pid, end_limit);

@@ -12,11 +12,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <deque>
 #include <iostream>
 #include <span>
@@ -30,6 +32,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+constexpr const char* oom_score_file = "/proc/self/oom_score_adj";
+
 /// Exists in the zygote only; children leave it by `become_child` and never come back.
 class ZygoteProcess {
  public:
@@ -41,6 +45,7 @@ class ZygoteProcess {
   void take_cores();
   void redirect_streams();
   void open_signals();
+  void prepare_score();
 
   void handle_signals();
   void handle_request();
@@ -56,6 +61,7 @@ class ZygoteProcess {
   const pid_t self_ = ::getpid();
   int socket_ = -1;
   int signals_ = -1;
+  std::array<char, 16> oom_score_{};  // of children, as the kernel takes it
   std::array<char, 16> rank_name_{};  // the longest name a process can have
   struct sigaction child_sigchld_ = {};
   std::unordered_map<pid_t, std::uint32_t> children_;  // pid to link
@@ -67,6 +73,7 @@ void ZygoteProcess::run() {
   take_cores();
   redirect_streams();
   open_signals();
+  prepare_score();
   for (;;) {
     // No time limit: this process has nothing to do until its rank, a child, or a signal says so.
     const short wanted = reports_.empty() ? POLLIN : POLLIN | POLLOUT;
@@ -124,6 +131,17 @@ void ZygoteProcess::open_signals() {
   if (signals_ < 0 || socket_ < 0) ::_exit(EXIT_FAILURE);
 }
 
+/// When the host runs out of memory, a child is to go and not its engine: that would end the job.
+void ZygoteProcess::prepare_score() {
+  constexpr int more_than_engine = 500;
+  constexpr int highest = 1000;
+  std::array<char, 16> text{};
+  const link::UniqueFd file(::open(oom_score_file, O_RDONLY | O_CLOEXEC));
+  if (!file || ::read(file.get(), text.data(), text.size() - 1) <= 0) return;
+  const int score = std::min(std::atoi(text.data()) + more_than_engine, highest);
+  std::snprintf(oom_score_.data(), oom_score_.size(), "%d", score);
+}
+
 void ZygoteProcess::handle_signals() {
   signalfd_siginfo info;
   while (::read(signals_, &info, sizeof info) == static_cast<ssize_t>(sizeof info)) {
@@ -172,6 +190,11 @@ void ZygoteProcess::become_child(std::uint32_t link_id, link::LinkEnd::Descripto
   if (::getppid() != self_) ::_exit(EXIT_FAILURE);
   ::close(socket_);
   ::close(signals_);
+  {
+    const link::UniqueFd file(::open(oom_score_file, O_WRONLY | O_CLOEXEC));
+    // where it cannot be written, children are as likely to go as their engine
+    if (file) static_cast<void>(!::write(file.get(), oom_score_.data(), std::strlen(oom_score_.data())));
+  }
   ::sigaction(SIGCHLD, &child_sigchld_, nullptr);
   ::sigprocmask(SIG_SETMASK, &plan_.child_mask, nullptr);
   const int result = plan_.child_main({link_id, descriptors, plan_.page});

@@ -186,7 +186,7 @@ namespace {
 int run_with_processes(int argc, char** argv, void (*end)()) {
   return rp::run(argc, argv, [end] {
     const std::string log = support::file_of_program("log");
-    auto* const kept = new std::vector<rp::Process>;
+    static auto* const kept = new std::vector<rp::Process>;
     for (const bool daemon : {false, true})
       kept->emplace_back(rp::ProcessOptions{.daemon = daemon}, chain_of_daemons, log, 1).start();
     eventually([&] { return lines_of(log).size() == 4; });
@@ -205,7 +205,7 @@ const SmallProgram throws("throws", [](int argc, char** argv) {
 const SmallProgram has_a_stubborn_daemon("has_a_stubborn_daemon", [](int argc, char** argv) {
   return rp::run(argc, argv, [] {
     rp::Event ready;
-    auto* const kept = new rp::Process(
+    static auto* const kept = new rp::Process(
         rp::ProcessOptions{.daemon = true},
         [](rp::Event event) {
           std::signal(SIGTERM, SIG_IGN);

@@ -32,7 +32,7 @@ void say_later(const std::string& text) {
 
 int leave_processes(int argc, char** argv, void (*end)()) {
   return rp::run(argc, argv, [end] {
-    auto* const kept = new std::vector<rp::Process>;
+    static auto* const kept = new std::vector<rp::Process>;
     kept->emplace_back(say_later, "waited for\n").start();
     kept->emplace_back(rp::ProcessOptions{.daemon = true}, support::sleep_for_ever, 0).start();
     end();
@@ -46,7 +46,7 @@ const SmallProgram exits_early("exits_early",
 
 const SmallProgram throws_early("throws_early", [](int argc, char** argv) {
   return rp::run(argc, argv, [] {
-    auto* const kept = new rp::Process(support::sleep_for_ever, 0);
+    static auto* const kept = new rp::Process(support::sleep_for_ever, 0);
     kept->start();
     throw std::runtime_error("at once");
   });

@@ -13,6 +13,7 @@
 
 #include <rankpool/rankpool.hpp>
 
+#include "../support/sanitized.hpp"
 #include "../support/window_mode.hpp"
 
 namespace rp = rankpool;
@@ -68,8 +69,10 @@ void expect_each_once(rp::Queue<std::uint64_t> queue, std::uint64_t producers, i
   }
 }
 
-TEST(Stress, four_producers_and_four_consumers) { expect_each_once(rp::Queue<std::uint64_t>(), 4, 4, 100'000); }
-TEST(Stress, one_producer_and_one_consumer) { expect_each_once(rp::Queue<std::uint64_t>(), 1, 1, 300'000); }
+constexpr std::uint64_t many = support::sanitized ? 10'000 : 100'000;
+
+TEST(Stress, four_producers_and_four_consumers) { expect_each_once(rp::Queue<std::uint64_t>(), 4, 4, many); }
+TEST(Stress, one_producer_and_one_consumer) { expect_each_once(rp::Queue<std::uint64_t>(), 1, 1, 3 * many); }
 TEST(Stress, a_bounded_queue) { expect_each_once(rp::Queue<std::uint64_t>(100), 3, 2, 3'000); }
 
 // ---- locks
@@ -83,7 +86,7 @@ void count_up(rp::Lock lock, rp::Value<long> value, int times) {
 }
 
 TEST(Stress, eight_processes_count_under_a_lock) {
-  const int times = support::asks_home() ? 500 : 100'000;
+  const int times = support::asks_home() ? 500 : static_cast<int>(many);
   rp::Lock lock;
   rp::Value<long> value(0);
   std::vector<rp::Process> all;

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
@@ -67,6 +68,20 @@ TEST(Transport, BusyWorkersOfAllRanksOfTheHostAreCounted) {
   for (int rank = 0; rank < node.transport->size(); ++rank) busy += node.transport->same_host(rank) ? rank + 1 : 0;
   EXPECT_EQ(node.transport->busy_workers_here(), busy);
   node.finish();
+}
+
+TEST(Transport, AJobThatWouldOutliveARankEndsAsAnyOther) {
+  for (int round = 0; round < 3; ++round) {
+    Node node(nullptr, true);
+    std::array<std::byte, 64> memory{};
+    node.transport->open_window(memory.data(), memory.size());
+    EXPECT_FALSE(node.transport->has_window()) << "an operation on a rank that dies could wait without end";
+    for (int rank = 0; rank < node.transport->size(); ++rank) node.send(rank, 0, content(100'000 / 2, 7));
+    ASSERT_TRUE(node.receive(node.ranks()));
+    EXPECT_THROW(node.transport->lose(node.rank()), std::invalid_argument);
+    EXPECT_THROW(node.transport->lose(node.transport->size()), std::out_of_range);
+    node.finish();
+  }
 }
 
 TEST(Transport, FramesOfAllSizesArriveInOrder) {

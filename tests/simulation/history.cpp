@@ -115,7 +115,7 @@ void History::script() {
       post(to_rank + static_cast<int>(rank),
            Event{.what = What::forget_pool, .rank = static_cast<int>(rank), .pool = id});
     }
-  } else if (dice < 6 && chance(0.2) && std::count(rank_lives_.begin(), rank_lives_.end(), true) > 1) {
+  } else if (dice < 6 && chance(0.5) && std::count(rank_lives_.begin(), rank_lives_.end(), true) > 1) {
     lose_rank(static_cast<int>(random(rank_lives_.size())));
   } else if (dice < 50 && !open.empty()) {
     const PoolId id = open[random(open.size())];
@@ -133,6 +133,7 @@ void History::script() {
       job.options.priority = static_cast<int>(random(static_cast<std::uint64_t>(priorities_))) - 1;
       job.blocks_to_come = chance(0.3) ? 1 : static_cast<int>(random(8));
       job.deadly = chance(0.3);
+      job.folds = chance(0.3);
       scheduler_.submit(job_id, id, job.options);
       if (chance(0.4)) {
         job.tasks.resize(1);
@@ -152,11 +153,16 @@ void History::script() {
       scheduler_.end_items(id);
     } else {
       const std::uint64_t count = chance(0.3) ? 1 : chance(0.9) ? 1 + random(40) : 1 + random(400);
-      job.tasks.resize(job.tasks.size() + count);
-      job.in_state[unsent] += count;
+      const bool skip = chance(0.2);
+      job.tasks.resize(job.tasks.size() + count, Task{.state = skip ? ended : unsent});
+      job.in_state[skip ? ended : unsent] += count;
       job.block_ends.push_back(job.tasks.size());
-      counts_.tasks += count;
-      scheduler_.add_items(id, count);
+      (skip ? counts_.skipped : counts_.tasks) += count;
+      if (skip) {
+        scheduler_.skip_items(id, count);
+      } else {
+        scheduler_.add_items(id, count);
+      }
     }
   }
 }
@@ -195,6 +201,7 @@ void History::lose_rank(int rank) {
   }
   rank_lives_[static_cast<std::size_t>(rank)] = false;
   ++counts_.ranks_lost;
+  std::uint64_t under_way_there = 0;
   for (auto& [id, worker] : workers_) {
     if (worker.rank == rank) worker.alive = false;
   }
@@ -204,12 +211,40 @@ void History::lose_rank(int rank) {
       if (task.worker >= 0 && workers_[task.worker].rank == rank) task.worker = -1;
       if (task.state != under_way || task.rank != rank) continue;
       set_state(job, index, waits_again);
+      if (job.live) ++under_way_there;
       task.at_rank = false;
       job.asked.clear();
       job.dropped = false;
     }
   }
-  scheduler_.lose_rank(rank);
+  std::uint64_t count = 0;
+  for (const Run& run : scheduler_.lose_rank(rank)) count += run.count;
+  if (count != under_way_there) fail("the scheduler believes that something else was lost with the rank");
+  drain_scheduler();
+  for (auto& [id, job] : jobs_) {
+    if (job.folds && job.live) run_folded_again(id, rank);
+  }
+}
+
+// The values that were computed there are lost, though the tasks had ended.
+void History::run_folded_again(JobId id, int rank) {
+  Job& job = jobs_[id];
+  TaskIndex first = 0;
+  for (const TaskIndex end : job.block_ends) {
+    while (first < end && job.live) {
+      const auto is_there = [&](TaskIndex task) {
+        return job.tasks[task].state == ended && job.tasks[task].rank == rank && !job.tasks[task].failed;
+      };
+      TaskIndex last = first;
+      for (; last < end && is_there(last); ++last) set_state(job, last, waits_again);
+      if (last > first) {
+        counts_.run_again += last - first;
+        scheduler_.run_again(id, first, last - first);
+        drain_scheduler();
+      }
+      first = std::max(last, first + 1);
+    }
+  }
 }
 
 // --- what happens
@@ -355,6 +390,7 @@ void History::report(const Event& event) {
     for (TaskIndex index = run.first; index < run.first + run.count; ++index) {
       const bool ends = is_end || ++jobs_[run.job].tasks[index].losses > job.options.retries;
       set_state(jobs_[run.job], index, ends ? ended : waits_again);
+      jobs_[run.job].tasks[index].failed = ends && !is_end;
     }
   } else {
     ++counts_.refused;

@@ -31,7 +31,7 @@ class History {
   struct Counts {
     std::uint64_t tasks = 0, deaths = 0, failed = 0, cancelled = 0, terminated = 0, retired = 0, ranks_lost = 0,
                   refused = 0, recalls = 0, asked = 0, asked_again = 0, taken_back = 0, innocent = 0, asked_back = 0,
-                  returned = 0;
+                  returned = 0, skipped = 0, run_again = 0;
   };
   const Counts& counts() const noexcept { return counts_; }
 
@@ -47,6 +47,7 @@ class History {
     int losses = 0;
     int worker = -1;       // in which it is; it may be in one only
     bool at_rank = false;  // the rank knows it, and has not reported it
+    bool failed = false;   // it has ended without a value
   };
   struct Job {
     PoolId pool = 0;
@@ -57,6 +58,7 @@ class History {
     std::array<std::size_t, 4> in_state{};  // tasks, by state
     std::array<int, 4> under_way_at{};      // tasks, by rank
     bool all_known = false, live = true, deadly = false;
+    bool folds = false;               // a value stays at the rank where it was computed
     bool dropped = false;             // by a rank: it was asked to, and nothing of the job was begun
     std::array<bool, 4> forgotten{};  // by rank
     int blocks_to_come = 0;
@@ -103,6 +105,7 @@ class History {
   void ask_again(JobId id);
   void damage_report(int rank);
   void lose_rank(int rank);
+  void run_folded_again(JobId id, int rank);
   void forget_job(JobId id);
   static void set_state(Job& job, TaskIndex index, State state, int rank = -1);
   static bool complete(const Job& job);

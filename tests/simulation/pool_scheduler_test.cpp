@@ -113,6 +113,66 @@ TEST_F(Scheduler, a_job_ends_once_and_only_when_all_is_said) {
   EXPECT_TRUE(take<EndJob>().empty());
 }
 
+TEST_F(Scheduler, skipped_tasks_are_numbered_and_never_sent) {
+  scheduler_.open_pool(pool, {8});
+  scheduler_.submit(job, pool, {2, 0});
+  scheduler_.skip_items(job, 5);
+  EXPECT_TRUE(take<SendRun>().empty());
+  scheduler_.add_items(job, 3);
+  scheduler_.skip_items(job, 1);
+  scheduler_.skip_items(job, 10);
+  scheduler_.add_items(job, 1);
+  scheduler_.add_items(job, 4);
+  scheduler_.skip_items(job, 2);
+  std::vector<Tasks> runs;
+  for (const SendRun& send : take<SendRun>()) runs.push_back(send.run);
+  EXPECT_EQ(runs, (std::vector<Tasks>{{job, 5, 3, 2}, {job, 19, 1, 1}, {job, 20, 4, 2}}));
+  scheduler_.end_items(job);
+  scheduler_.skip_items(job, 1);
+  EXPECT_FALSE(scheduler_.finished(0, job, 0, 1, milliseconds(1)));
+  EXPECT_FALSE(scheduler_.finished(0, job, 7, 2, milliseconds(1)));
+  EXPECT_TRUE(scheduler_.finished(0, job, 5, 3, milliseconds(1)));
+  EXPECT_TRUE(scheduler_.finished(0, job, 19, 5, milliseconds(1)));
+  EXPECT_EQ(take<EndJob>().size(), 1U);
+}
+
+TEST_F(Scheduler, skips_between_blocks_that_wait) {
+  scheduler_.open_pool(pool, {1});
+  scheduler_.submit(job, pool, {1, 0});
+  std::uint64_t first = 0;
+  std::vector<TaskIndex> expected;
+  for (std::uint64_t i = 0; i < 20; ++i) {
+    scheduler_.add_items(job, 2);
+    expected.push_back(first);
+    expected.push_back(first + 1);
+    scheduler_.skip_items(job, i % 3);
+    first += 2 + i % 3;
+  }
+  scheduler_.end_items(job);
+  std::vector<TaskIndex> sent;
+  for (auto runs = take<SendRun>(); !runs.empty(); runs = take<SendRun>()) {
+    for (const SendRun& send : runs) {
+      for (TaskIndex task = send.run.first; task < send.run.first + send.run.count; ++task) sent.push_back(task);
+      EXPECT_TRUE(scheduler_.finished(send.rank, job, send.run.first, send.run.count, milliseconds(1)));
+    }
+  }
+  EXPECT_EQ(sent, expected);
+  EXPECT_EQ(take<EndJob>().size(), 1U);
+}
+
+TEST_F(Scheduler, a_job_of_nothing_but_skipped_tasks_ends_when_all_is_said) {
+  scheduler_.open_pool(pool, {2});
+  scheduler_.submit(job, pool, {1, 0});
+  scheduler_.skip_items(job, 1000);
+  scheduler_.skip_items(job + 1, 5);
+  EXPECT_TRUE(scheduler_.actions().empty());
+  scheduler_.close_pool(pool);
+  scheduler_.end_items(job);
+  ASSERT_EQ(scheduler_.actions().size(), 2U);
+  EXPECT_TRUE(std::holds_alternative<EndJob>(scheduler_.actions()[0]));
+  EXPECT_TRUE(std::holds_alternative<EndPool>(scheduler_.actions()[1]));
+}
+
 TEST_F(Scheduler, an_empty_job_ends_at_once) {
   scheduler_.open_pool(pool, {2});
   submit(job, 0);
@@ -519,5 +579,45 @@ TEST_F(Stuck, a_question_about_a_returned_task_finds_it) {
   for (const SendRun& send : take<SendRun>()) now = send.rank;
   EXPECT_EQ(scheduler_.rank_of(job + 1), now);
 }
+
+TEST_F(Scheduler, a_pool_on_hold_sends_nothing_more) {
+  scheduler_.open_pool(pool, {1, 1});
+  submit(job, 40, {2, 0});
+  const auto sent = take<SendRun>();
+  ASSERT_GE(sent.size(), 2U);
+  EXPECT_GT(scheduler_.under_way(pool), 0U);
+  scheduler_.hold_pool(pool);
+  const auto asked = take<AskBack>();
+  ASSERT_EQ(asked.size(), 2U);
+  for (const AskBack& ask : asked) EXPECT_EQ(ask.count, everything);
+  // one task of each rank was begun and ends; the rest comes back
+  std::uint64_t returned = 0;
+  for (int rank = 0; rank < 2; ++rank) {
+    std::vector<Tasks> back;
+    std::optional<TaskIndex> begun;
+    for (const SendRun& send : sent) {
+      if (send.rank != rank) continue;
+      Tasks rest = send.run;
+      if (!begun) {
+        begun = rest.first++;
+        --rest.count;
+      }
+      if (rest.count > 0) back.push_back(rest);
+    }
+    for (const Tasks& run : scheduler_.returned(rank, pool, back)) returned += run.count;
+    EXPECT_TRUE(scheduler_.finished(rank, job, begun.value(), 1, milliseconds(1)));
+  }
+  EXPECT_GT(returned, 0U);
+  EXPECT_EQ(scheduler_.under_way(pool), 0U);
+  submit(job + 1, 3);
+  scheduler_.rebalance();
+  EXPECT_TRUE(scheduler_.actions().empty());
+  scheduler_.close_pool(pool);
+  scheduler_.cancel(job);
+  scheduler_.cancel(job + 1);
+  EXPECT_EQ(take<EndPool>().size(), 1U);
+  EXPECT_EQ(scheduler_.under_way(pool), 0U);
+}
+
 }  // namespace
 }  // namespace rankpool::scheduler

@@ -6,13 +6,29 @@ set(rankpool_support ${CMAKE_CURRENT_LIST_DIR})
 set(rankpool_no_leftovers ${CMAKE_CURRENT_LIST_DIR}/no_leftovers)
 set(rankpool_test_env OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 GTEST_COLOR=no)
 set(rankpool_time_factor 1) # of every limit
-set(rankpool_mpi_env "")
+
+# What the sanitizers are told; no_leftovers adds where they report.
+set(rankpool_sanitizer_options "") # names of variables
+set(deaths handle_segv=0:handle_sigbus=0:handle_sigfpe=0:handle_sigill=0:handle_abort=0) # tests look at true statuses
 if(RANKPOOL_SANITIZE STREQUAL address)
   set(rankpool_time_factor 4)
-  set(rankpool_mpi_env ASAN_OPTIONS=detect_leaks=0) # Open MPI's own
+  set(rankpool_sanitizer_options ASAN_OPTIONS UBSAN_OPTIONS)
+  # LeakSanitizer looks at a process as a debugger does, which some containers refuse.
+  include(CheckCXXSourceRuns)
+  set(CMAKE_REQUIRED_FLAGS -fsanitize=address)
+  check_cxx_source_runs("#include <sanitizer/lsan_interface.h>
+                         int main() { return __lsan_do_recoverable_leak_check(); }" rankpool_finds_leaks)
+  unset(CMAKE_REQUIRED_FLAGS)
+  set(leaks 0)
+  if(rankpool_finds_leaks)
+    set(leaks 1)
+  endif()
+  list(APPEND rankpool_test_env ASAN_OPTIONS=detect_leaks=${leaks}:${deaths} UBSAN_OPTIONS=print_stacktrace=1:${deaths})
 elseif(RANKPOOL_SANITIZE STREQUAL thread)
   set(rankpool_time_factor 8)
-  set(rankpool_mpi_env TSAN_OPTIONS=ignore_noninstrumented_modules=1)
+  set(rankpool_sanitizer_options TSAN_OPTIONS)
+  list(APPEND rankpool_test_env
+       TSAN_OPTIONS=suppressions='${CMAKE_CURRENT_LIST_DIR}/tsan.supp':atexit_sleep_ms=50:${deaths})
 endif()
 
 # `--timeout` and the rest are Open MPI's; other MPIs get the number of ranks alone.
@@ -22,31 +38,44 @@ if(version MATCHES "Open MPI|OpenRTE")
   set(rankpool_open_mpi TRUE)
 endif()
 
-# rankpool_add_test(NAME RANKS COMMAND ... LABEL TIMEOUT PROCESSORS ... [HOSTS n]): one ctest. RANKS: a number, or
-# `alone`: no mpirun. HOSTS: so many make-believe ones.
+# rankpool_add_test(NAME RANKS COMMAND ... LABEL TIMEOUT PROCESSORS ... [HOSTS n] [STATUS n]
+#   [RECOVERY]): one ctest. RANKS: a number, or `alone`: no mpirun. HOSTS: so many make-believe ones. STATUS: what the
+#   command must return. RECOVERY: by rankpool-launch.
 function(rankpool_add_test name ranks)
-  cmake_parse_arguments(A "SERIAL" "TIMEOUT;LABEL;PROCESSORS;HOSTS" "COMMAND;ENV;EXPECT" ${ARGN})
+  cmake_parse_arguments(A "SERIAL;RECOVERY" "TIMEOUT;LABEL;PROCESSORS;HOSTS;STATUS" "COMMAND;ENV;EXPECT" ${ARGN})
   math(EXPR outer "${A_TIMEOUT} * ${rankpool_time_factor}")
   math(EXPR inner "${outer} - 5")
   set(guard ${rankpool_no_leftovers} --limit ${inner})
+  if(A_STATUS)
+    list(APPEND guard --status ${A_STATUS})
+  endif()
   foreach(regex IN LISTS A_EXPECT)
     list(APPEND guard --expect ${regex})
   endforeach()
 
   set(launch "")
+  set(by "")
+  if(A_RECOVERY)
+    set(by $<TARGET_FILE:rankpool-launch>)
+    list(PREPEND A_COMMAND --)
+  endif()
   if(A_HOSTS)
     math(EXPR mpi_limit "${inner} - 3")
-    set(launch ${rankpool_support}/cluster ${A_HOSTS} -- -n ${ranks} --timeout ${mpi_limit})
-    foreach(variable IN LISTS A_ENV rankpool_mpi_env)
+    if(A_RECOVERY)
+      list(PREPEND by --by)
+    endif()
+    set(launch ${rankpool_support}/cluster ${A_HOSTS} ${by} -- -n ${ranks} --timeout ${mpi_limit})
+    foreach(variable IN LISTS A_ENV rankpool_sanitizer_options)
       list(APPEND launch -x ${variable})
     endforeach()
+  elseif(A_RECOVERY)
+    set(launch ${by} -n ${ranks} --oversubscribe --bind-to none)
   elseif(NOT ranks STREQUAL alone)
     set(launch ${MPIEXEC_EXECUTABLE} ${MPIEXEC_NUMPROC_FLAG} ${ranks})
     if(rankpool_open_mpi)
       math(EXPR mpi_limit "${inner} - 3") # mpirun goes first: it says which rank did not end
       list(APPEND launch --oversubscribe --bind-to none --timeout ${mpi_limit})
     endif()
-    list(APPEND A_ENV ${rankpool_mpi_env})
   endif()
 
   add_test(NAME ${name} COMMAND ${guard} -- ${launch} ${A_COMMAND})
@@ -130,7 +159,7 @@ function(add_same_output_test target)
   if(rankpool_open_mpi)
     list(APPEND launch --oversubscribe --bind-to none --timeout 50)
   endif()
-  rankpool_add_test(example.${target}.same_output alone LABEL example TIMEOUT 60 PROCESSORS 4 ENV ${rankpool_mpi_env}
+  rankpool_add_test(example.${target}.same_output alone LABEL example TIMEOUT 60 PROCESSORS 4
                     COMMAND ${rankpool_support}/same_output $<TARGET_FILE:${target}> ${A_ARGS} -- ${launch})
 endfunction()
 

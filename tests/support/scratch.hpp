@@ -16,10 +16,12 @@
 #include <thread>
 #include <vector>
 
+#include "sanitized.hpp"
+
 namespace support {
 
 /// Longer than anything takes on a machine that is busy with something else; only a failure waits so long.
-constexpr std::chrono::seconds long_enough{20};
+constexpr std::chrono::seconds long_enough{sanitized ? 60 : 20};
 
 /// A folder that goes with this object.
 class Scratch {

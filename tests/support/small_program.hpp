@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <cstdlib>
 #include <filesystem>
 #include <map>
@@ -89,7 +90,8 @@ struct Ended {
 struct StartOptions {
   std::map<std::string, std::string> environment = {};  ///< added
   std::string input = {};                               ///< its standard input
-  int ranks = 0;  ///< 0: alone; else by the launcher that this process was started by
+  int ranks = 0;                          ///< 0: alone; else by the launcher that this process was started by
+  std::vector<std::string> command = {};  ///< what starts it; empty: as `ranks` says
 };
 
 /// mpirun, if this process was started by it; else nothing.
@@ -102,10 +104,10 @@ inline std::string launcher() {
 /// A small program that is running.
 class Started {
  public:
-  explicit Started(const std::string& name, const StartOptions& options = {}) {
-    static int count = 0;
+  explicit Started(const std::string& name, const StartOptions& options = {}) : ranks_(options.ranks) {
+    static std::atomic<int> count{0};
     mark_ = "SMALL_PROGRAM=" + std::to_string(::getpid()) + "." + std::to_string(++count) + ".";
-    std::vector<std::string> command;
+    std::vector<std::string> command = options.command;
     if (options.ranks > 0)
       command = {launcher(), "-n", std::to_string(options.ranks), "--oversubscribe", "--bind-to", "none"};
     command.insert(command.end(),
@@ -124,7 +126,12 @@ class Started {
     posix_spawn_file_actions_addopen(&files, 2, scratch_.file("err").c_str(), to_write, 0600);
     posix_spawnattr_t attributes;
     posix_spawnattr_init(&attributes);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
+    // whoever started this process in the background may have had it ignore some
+    sigset_t by_default;
+    sigemptyset(&by_default);
+    for (const int number : {SIGINT, SIGTERM, SIGUSR1}) sigaddset(&by_default, number);
+    posix_spawnattr_setsigdefault(&attributes, &by_default);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGDEF);
     posix_spawnattr_setpgroup(&attributes, 0);
     const int error = ::posix_spawn(&pid_, command.front().c_str(), &files, &attributes, pointers(command).data(),
                                     pointers(environment).data());
@@ -140,6 +147,24 @@ class Started {
 
   int pid() const noexcept { return pid_; }
   std::string out() const { return content_of(scratch_.file("out")); }
+  std::string err() const { return content_of(scratch_.file("err")); }
+  /// A file of `file_of_program`.
+  std::string file(const std::string& name) const { return scratch_.file(name); }
+  /// All its processes that live, with those of the launcher.
+  std::vector<int> processes() const { return marked_processes(mark_); }
+  /// The process of that rank; 0 if there is none.
+  int rank_pid(int rank) const {
+    if (ranks_ == 0) return rank == 0 ? pid_ : 0;
+    const auto table = process_table();
+    for (const int pid : processes()) {
+      const auto entry = table.find(pid);
+      if (entry == table.end() || entry->second.parent != pid_) continue;
+      const std::string variables = '\0' + content_of("/proc/" + std::to_string(pid) + "/environ");
+      if (variables.find('\0' + ("OMPI_COMM_WORLD_RANK=" + std::to_string(rank)) + '\0') != std::string::npos)
+        return pid;
+    }
+    return 0;
+  }
   void signal(int number) const { ::kill(pid_, number); }
 
   /// Until it has ended; it is killed if that takes too long.
@@ -157,7 +182,7 @@ class Started {
     ended.left = marked_processes(mark_);
     for (const int pid : ended.left) ::kill(pid, SIGKILL);
     ended.out = out();
-    ended.err = content_of(scratch_.file("err"));
+    ended.err = err();
     return ended;
   }
 
@@ -186,6 +211,7 @@ class Started {
   }
 
   Scratch scratch_;
+  const int ranks_;
   std::string mark_;
   pid_t pid_ = 0;
   bool ended_ = false;

@@ -34,7 +34,7 @@ class Node final : public FrameSink {
   link::RankPage page_;  // goes last: the transport may ring it
 
  public:
-  explicit Node(const char* segments = nullptr) {
+  explicit Node(const char* segments = nullptr, bool recovery = false) {
     if (segments != nullptr) ::setenv("RANKPOOL_SEGMENTS", segments, 1);
     page_ = link::RankPage::create();
     Hello mine;
@@ -42,6 +42,8 @@ class Node final : public FrameSink {
     mine.pid = ::getpid();
     mine.page_fd = page_.fd();
     mine.page_magic = page_->magic;
+    mine.recovery = recovery ? 1 : 0;
+    mine.silence_ms = recovery ? 30'000 : 0;
     ::gethostname(mine.host.data(), mine.host.size() - 1);
     transport = Transport::start(mine, page_);
     ::unsetenv("RANKPOOL_SEGMENTS");
@@ -89,7 +91,7 @@ class Node final : public FrameSink {
   bool receive(std::size_t expected) {
     return serve_until([&] { return count() >= expected; });
   }
-  void finish() { transport->finish(); }
+  void finish() { EXPECT_TRUE(transport->finish()); }
 
   void on_frame(const wire::Header& head, std::span<const std::byte> body, link::Slice slice) override {
     if (reinterpret_cast<std::uintptr_t>(body.data()) % 8 != 0) ADD_FAILURE() << "a body is not aligned";

@@ -177,9 +177,17 @@ TEST(ErrorRecord, ErrorsOfRankpoolKeepTheirTypes) {
   expect_same<SerializationError>(SerializationError("text"));
   expect_same<UnknownFunction>(UnknownFunction("text"));
   expect_same<BinaryMismatch>(BinaryMismatch("text"));
+  expect_same<CheckpointError>(CheckpointError("text"));
   expect_same<NotRunning>(NotRunning("text"));
   expect_same<MpiError>(MpiError("text"));
   expect_same<BufferTooShort>(BufferTooShort(77));
+  expect_same<Interrupted>(Interrupted("text", 15));
+  expect_same<RankLost>(RankLost("text", 3));
+  try {
+    std::rethrow_exception(remote([] { throw RankLost("text", 3); }));
+  } catch (const RankLost& lost) {
+    EXPECT_EQ(lost.rank(), 3);
+  }
   expect_same<WorkerLost>(
       WorkerLost({.signal = 9, .rank = 1, .host = "far", .pid = 3, .attempts = 2, .task_index = 8}));
   try {

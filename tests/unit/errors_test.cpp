@@ -21,7 +21,8 @@ constexpr bool all_are_errors = (std::is_base_of_v<Error, E> && ...) &&
 static_assert(std::is_base_of_v<std::runtime_error, Error>);
 static_assert(all_are_errors<RemoteError, WorkerLost, TaskTimeout, TimeoutError, CancelledError, PoolClosed, Empty,
                              Full, Closed, EndOfStream, BrokenPipe, BufferTooShort, TypeMismatch, BrokenBarrier,
-                             SerializationError, UnknownFunction, BinaryMismatch, NotRunning, MpiError>);
+                             SerializationError, UnknownFunction, BinaryMismatch, CheckpointError, NotRunning,
+                             Interrupted, RankLost, MpiError>);
 static_assert(!std::is_base_of_v<std::exception, RemoteInfo>);
 static_assert(!std::is_base_of_v<TimeoutError, TaskTimeout>, "get(timeout) in a loop must not swallow a lost task");
 

@@ -393,6 +393,35 @@ TEST(Link, RandomTrafficWithAChildProcess) {
 }
 
 #if !defined(__SANITIZE_ADDRESS__)  // the sanitizers need descriptors of their own when something is thrown
+/// Far more payloads than can be open are kept, and go on.
+TEST_F(LinkTest, PayloadsAreKeptWithoutDescriptorsBeforeThoseRunOut) {
+  rlimit limit{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &limit), 0);
+  const rlimit few{open_descriptors() + 16, limit.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &few), 0);
+  constexpr unsigned count = 60;
+  std::vector<Slice> kept;
+  for (unsigned i = 0; i < count; ++i) {
+    ASSERT_TRUE(user.try_send(head_with(i), {}, {}, make_slice(40'000, i)));
+    ASSERT_TRUE(engine.receive(incoming));
+    kept.push_back(incoming.slice);
+    engine.release();
+    engine.publish();
+  }
+  EXPECT_TRUE(kept.front().segment->has_descriptor()) << "the first ones need not be copied";
+  EXPECT_FALSE(kept.back().segment->has_descriptor());
+  for (unsigned i = 0; i < count; ++i) EXPECT_TRUE(is_slice(kept[i], 40'000, i));
+
+  const Slice part{kept.back().segment, 7, 30'000};
+  ASSERT_TRUE(engine.try_send(head_with(0), {}, {}, part));
+  ASSERT_TRUE(user.receive(incoming));
+  EXPECT_TRUE(is_slice(incoming.slice, 30'000, count - 1 + 7 * 7));
+  user.release();
+  incoming = {};
+  kept.clear();
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
 TEST_F(LinkTest, ReceiverWithoutDescriptorsFailsAndDoesNotHang) {
   ASSERT_TRUE(user.try_send(head_with(1), {}, {}, make_slice(40'000, 1)));
   rlimit limit{};

@@ -125,6 +125,34 @@ TEST_F(Master, what_was_not_sent_is_cancelled_here) {
   EXPECT_EQ(kinds(), (std::vector{Kind::job_results, Kind::job_done, Kind::rank_job_end}));
 }
 
+TEST_F(Master, what_is_skipped_is_neither_sent_nor_counted) {
+  wire::JobOpen open{};
+  open.pool = pool;
+  open.chunksize = 1;
+  open.item_bytes = 1;
+  from(client, Kind::job_open, 10, wire::bytes_of(open));
+  from(client, Kind::job_skip, 10, wire::bytes_of(wire::JobSkip{1000}));
+  EXPECT_TRUE(take().empty());
+  std::vector<std::byte> item(sizeof(wire::JobItems) + 1);
+  const wire::JobItems one{1};
+  std::memcpy(item.data(), &one, sizeof one);
+  from(client, Kind::job_items, 10, item);
+  const std::vector<Frame> sent = take();
+  ASSERT_EQ(sent.size(), 2U);
+  EXPECT_EQ(sent[1].head.kind, Kind::rank_run);
+  EXPECT_EQ(sent[1].as<wire::RunItems>().first, 1000U);
+  from(client, Kind::job_skip, 10, wire::bytes_of(wire::JobSkip{5}));
+  from(client, Kind::job_end, 10);
+  from({1, 0}, Kind::run_done, sent[1].head.token, wire::bytes_of(wire::RunDone{1000, 1, 1000}));
+  EXPECT_EQ(kinds(), (std::vector{Kind::job_results, Kind::job_done, Kind::rank_job_end}));
+
+  from(client, Kind::job_open, 11, wire::bytes_of(open));
+  from(client, Kind::job_skip, 11, wire::bytes_of(wire::JobSkip{7}));
+  from(client, Kind::job_end, 11);
+  EXPECT_EQ(kinds(), std::vector{Kind::job_done}) << "nothing is sent to any rank";
+  EXPECT_THROW(from(client, Kind::job_open, 12, {}), wire::BadFrame);
+}
+
 TEST_F(Master, the_rank_that_has_the_task_is_asked) {
   const std::uint64_t job = submit_to_rank(10);
   ask(10, Ask::standing);
@@ -204,6 +232,56 @@ TEST_F(Master, a_higher_priority_is_sent_ahead) {
   ASSERT_EQ(sent.size(), 2U);
   EXPECT_EQ(sent[1].head.kind, Kind::rank_run);
   EXPECT_EQ(sent[1].as<wire::RunItems>().priority, 7);
+}
+
+TEST_F(Master, counts_the_tasks_of_its_jobs) {
+  submit(10, 0, 0, 3);
+  const std::uint64_t job = take().back().head.token;
+  EXPECT_EQ(master_.open_tasks().submitted, 3U);
+  EXPECT_EQ(master_.open_tasks().ended, 0U);
+  finish(job);
+  EXPECT_EQ(master_.open_tasks().ended, 1U);
+  from(client, Kind::job_cancel, 10);
+  EXPECT_EQ(master_.open_tasks().submitted, 0U);
+  EXPECT_EQ(master_.all_tasks().submitted, 3U);
+  EXPECT_EQ(master_.all_tasks().ended, 1U);
+}
+
+TEST_F(Master, gives_up_what_a_drained_client_has_left) {
+  const std::uint64_t first = submit_to_rank(10);
+  submit(11, 0, 0, 5);
+  submit(12, 0, 0, 0);
+  take();
+  master_.drain(client, SIGUSR1);
+  const std::vector<Frame> asked = take();
+  ASSERT_EQ(asked.size(), 1U);
+  EXPECT_EQ(asked[0].head.kind, Kind::rank_give_back);
+  EXPECT_FALSE(master_.drained());
+  from({1, 0}, Kind::runs_returned, 1);
+  finish(first);
+  EXPECT_EQ(kinds(), (std::vector{Kind::job_results, Kind::job_done, Kind::rank_job_end})) << "and nothing is sent";
+  submit(13, 0, 0, 2);
+  EXPECT_TRUE(master_.drained());
+  EXPECT_EQ(master_.give_up(), 7U);
+  const std::vector<Frame> told = take();
+  ASSERT_EQ(told.size(), 2U);
+  for (const Frame& frame : told) {
+    EXPECT_EQ(frame.head.kind, Kind::interrupted);
+    EXPECT_EQ(frame.head.flags, static_cast<std::uint32_t>(SIGUSR1));
+  }
+  EXPECT_EQ(told[0].head.token, 11U);
+  EXPECT_EQ(told[1].head.token, 13U);
+  EXPECT_EQ(master_.give_up(), 0U);
+  from(client, Kind::pool_close, pool);
+  EXPECT_EQ(kinds(), std::vector{Kind::workers_stop}) << "the pool has nothing left";
+}
+
+TEST_F(Master, drains_one_client_only) {
+  master_.drain({0, 7}, SIGUSR1);
+  const std::uint64_t job = submit_to_rank(10);
+  EXPECT_TRUE(master_.drained());
+  EXPECT_EQ(master_.give_up(), 0U);
+  finish(job);
 }
 
 TEST_F(Master, workers_go_by_the_signal_that_is_asked_for) {

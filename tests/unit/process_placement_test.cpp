@@ -45,6 +45,14 @@ TEST(ProcessPlacement, wishes_count_too) {
   EXPECT_EQ(place_many(placement, 6), (std::vector<int>{1, 2, 1, 2, 1, 2}));
 }
 
+TEST(ProcessPlacement, a_rank_that_is_lost) {
+  ProcessPlacement placement({0, 4, 1});
+  placement.lose(1);
+  EXPECT_EQ(place_many(placement, 3), (std::vector<int>{2, 2, 2}));
+  placement.lose(2);
+  EXPECT_EQ(placement.place({}), 0) << "the rank that is never lost";
+}
+
 TEST(ProcessPlacement, a_rank_that_does_not_exist) {
   ProcessPlacement placement({1, 1});
   EXPECT_THROW(placement.place(2), std::out_of_range);

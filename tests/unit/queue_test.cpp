@@ -49,6 +49,7 @@ class Recorder final : public support::SilentHome {
   void recall_lease(std::uint64_t, wire::Address holder, std::uint32_t slot, std::uint64_t generation) override {
     recalls.push_back({holder, slot, generation});
   }
+  bool may_lend(wire::Address to) const override { return to.rank == 0; }
 
   std::function<void(std::uint64_t)> on_answer;
   std::map<std::uint64_t, Answer> answers;
@@ -147,6 +148,12 @@ TEST_F(QueueHome, who_is_alone_is_lent_more_and_more) {
 TEST_F(QueueHome, nothing_is_lent_to_who_does_not_offer_a_word) {
   for (int i = 0; i < 10; ++i) tell_put(i);
   for (int i = 0; i < 10; ++i) EXPECT_EQ(items(get(process(2))), std::vector<int>{i});
+}
+
+TEST_F(QueueHome, nothing_is_lent_to_who_could_be_lost_with_its_rank) {
+  for (int i = 0; i < 10; ++i) tell_put(i);
+  for (std::uint64_t i = 0; i < 10; ++i)
+    EXPECT_EQ(items(get({3, 2}, {.generation = i + 1})), std::vector<int>{static_cast<int>(i)});
 }
 
 TEST_F(QueueHome, a_lease_is_called_back_for_others_who_wait_in_order) {

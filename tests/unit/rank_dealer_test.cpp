@@ -567,6 +567,37 @@ TEST_F(Dealer, keeps_what_somebody_here_can_begin) {
   EXPECT_EQ(gives(), (std::vector<Give>{{2, {job, 4, 1, 5}}}));
 }
 
+TEST_F(Dealer, gives_everything_back_if_that_is_asked) {
+  dealer_.add_worker(pool, 1);
+  dealer_.add_run(pool, Tasks{job, 0, 1, 1});
+  dealer_.add_worker(pool, 2);
+  dealer_.add_run(pool, Tasks{job, 1, 5, 5});
+  gives();
+  dealer_.prepare_give_back(pool, everything);
+  EXPECT_EQ(recalls(), (std::vector<WorkerId>{1, 2})) << "also where it is the first task";
+  dealer_.recalled(1, 0);
+  dealer_.recalled(2, 1);
+  EXPECT_EQ(dealer_.give_back(pool, everything), (std::vector<Tasks>{{job, 2, 4, 5}, {job, 0, 1, 1}}));
+  EXPECT_TRUE(gives().empty());
+}
+
+TEST_F(Dealer, deals_nothing_once_it_was_stopped) {
+  dealer_.add_worker(pool, 1);
+  dealer_.add_worker(pool, 2);
+  dealer_.add_run(pool, Tasks{job, 0, 5, 5});
+  gives();
+  dealer_.stop();
+  EXPECT_EQ(recalls(), std::vector<WorkerId>{1});
+  dealer_.recalled(1, 2);
+  EXPECT_EQ(dealer_.job_of(1, 2), job);
+  EXPECT_TRUE(dealer_.finished(1, job, 0, 2, milliseconds(2)));
+  EXPECT_EQ(dealer_.job_of(1, 2), std::nullopt);
+  dealer_.add_run(pool, Tasks{job, 5, 1, 1});
+  dealer_.add_worker(pool, 3);
+  EXPECT_TRUE(gives().empty());
+  EXPECT_EQ(dealer_.busy(), 0);
+}
+
 TEST_F(Dealer, gives_back_the_higher_priorities_first) {
   dealer_.add_worker(pool, 1);
   dealer_.add_run(pool, of(5, 1));

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -68,6 +69,18 @@ class Net {
     ask(rank, Kind::shared_withdraw, value, request);
   }
 
+  /// The rank has died: nothing arrives there any more, and what it has sent arrives until `tell_lost`.
+  void lose(int rank) {
+    for (int other = 0; other < ranks(); ++other) channel(other, rank).clear();
+    lost_.insert(rank);
+  }
+  bool lives(int rank) const { return !lost_.contains(rank); }
+  /// That engine hears of it.
+  void tell_lost(int rank, int lost) {
+    channel(lost, rank).clear();
+    engines_[static_cast<std::size_t>(rank)]->lose(lost);
+  }
+
   /// The next frame of some channel arrives; false if nothing is under way.
   template <class Pick>
   bool deliver(Pick&& pick) {
@@ -87,7 +100,8 @@ class Net {
   }
   std::size_t kept() const {
     std::size_t sum = 0;
-    for (const auto& engine : engines_) sum += engine->replicas.size();
+    for (int rank = 0; rank < ranks(); ++rank)
+      if (lives(rank)) sum += engines_[static_cast<std::size_t>(rank)]->replicas.size();
     return sum;
   }
   Status status(std::uint64_t request) const { return static_cast<Status>(answers.at(request).head.flags); }
@@ -120,6 +134,10 @@ class Net {
       net.send(std::move(frame));
     }
     const Layout& layout() const override { return layout_; }
+    void lose(int rank) {
+      layout_.lose(rank);
+      replicas.rank_lost(rank);
+    }
 
     Net& net;
     Layout layout_;
@@ -141,8 +159,9 @@ class Net {
     const Value value{wire::take<wire::SharedHome>(body).rank, head.token};
     if (head.kind == Kind::replica && head.flags == 0) came[value].insert(head.to.rank);
     if (head.kind == Kind::replica_ask) asked[value].insert(head.from.rank);
-    channels_[static_cast<std::size_t>(head.from.rank * ranks() + head.to.rank)].push_back(std::move(frame));
+    if (lives(head.from.rank) && lives(head.to.rank)) channel(head.from.rank, head.to.rank).push_back(std::move(frame));
   }
+  std::deque<Frame>& channel(int from, int to) { return channels_[static_cast<std::size_t>(from * ranks() + to)]; }
   std::uint64_t ask(int rank, Kind kind, const Value& value, std::uint64_t request) {
     std::vector<std::byte> body(sizeof(wire::ObjectRequest) + sizeof(wire::SharedGet));
     const wire::ObjectRequest head{request, 0, 1};
@@ -156,6 +175,7 @@ class Net {
   std::vector<std::unique_ptr<Engine>> engines_;
   std::vector<std::deque<Frame>> channels_;
   std::uint64_t requests_ = 0;
+  std::set<int> lost_;
 };
 
 const Value some{2, 77};
@@ -335,6 +355,68 @@ TEST_P(RandomOrders, answer_every_question_rightly_and_leave_nothing) {
     EXPECT_EQ(net.notes, (std::multiset<std::uint64_t>(users.begin(), users.end())));
     for (const auto& [value, ranks] : net.came)
       for (const int rank : ranks) EXPECT_EQ(ranks.count(rank), 1u) << "sent twice to rank " << rank;
+    if (testing::Test::HasFailure()) return;
+  }
+}
+
+// Some ranks die, and the others hear of it one by one.
+TEST_P(RandomOrders, with_lost_ranks) {
+  const int ranks = GetParam();
+  if (ranks < 2) return;
+  for (unsigned seed = 0; seed < 300; ++seed) {
+    SCOPED_TRACE("ranks " + std::to_string(ranks) + ", seed " + std::to_string(seed));
+    std::minstd_rand random(seed + 1);
+    const auto pick = [&](std::size_t below) { return static_cast<std::size_t>(random()) % below; };
+    const auto some_rank = [&] { return static_cast<int>(pick(static_cast<std::size_t>(ranks))); };
+    Net net(ranks);
+    const Value value{some_rank(), 5};
+    net.keep(value);
+    bool dropped = false;
+    std::map<std::uint64_t, int> questions;  // and the ranks that ask
+    std::vector<std::pair<int, int>> untold;
+    for (int step = 0; step < 100; ++step) {
+      const std::size_t what = pick(20);
+      int living = 0;
+      for (int rank = 0; rank < ranks; ++rank) living += net.lives(rank) ? 1 : 0;
+      if (what == 0 && living > 1) {
+        const int lost = some_rank();
+        if (!net.lives(lost)) continue;
+        net.lose(lost);
+        for (int rank = 0; rank < ranks; ++rank) untold.emplace_back(rank, lost);
+      } else if (what == 1 && pick(8) == 0 && net.lives(value.home) && !dropped) {
+        dropped = true;
+        net.at(value.home).drop(value.number);
+      } else if (what < 5 && !untold.empty()) {  // an engine hears of the losses in one order
+        const int rank = untold[pick(untold.size())].first;
+        const auto first = std::ranges::find(untold, rank, &std::pair<int, int>::first);
+        if (net.lives(rank)) net.tell_lost(rank, first->second);
+        untold.erase(first);
+      } else if (what < 10) {
+        const int rank = some_rank();
+        if (net.lives(rank)) questions.emplace(net.get(rank, value), rank);
+      } else {
+        net.deliver(pick);
+      }
+    }
+    for (const auto& [rank, lost] : untold)
+      if (net.lives(rank)) net.tell_lost(rank, lost);
+    while (net.deliver(pick)) {
+    }
+    for (const auto& [request, rank] : questions) {
+      if (!net.lives(rank)) continue;
+      ASSERT_TRUE(net.answers.contains(request)) << "rank " << rank << " waits for ever";
+      const Status status = net.status(request);
+      if (status == Status::ok) {
+        EXPECT_EQ(net.text(request), content(value));
+      } else {
+        EXPECT_TRUE(status == Status::gone ? dropped : status == Status::lost && !net.lives(value.home));
+      }
+    }
+    if (!net.lives(value.home)) continue;  // what has come stays
+    if (!dropped) net.at(value.home).drop(value.number);
+    while (net.deliver(pick)) {
+    }
+    EXPECT_EQ(net.kept(), 0u) << "a rank has not heard of the end";
     if (testing::Test::HasFailure()) return;
   }
 }

@@ -46,6 +46,7 @@ class Windows final : public Transport {
   bool same_host(int) const override { return false; }
   bool all(bool) override { unused(); }
   int busy_workers_here() const override { return 0; }
+  std::optional<int> ended_neighbour() const override { return std::nullopt; }
   void send(int, Header, std::span<const std::byte>, std::span<const std::byte>, Slice) override { unused(); }
   void open_window(std::byte*, std::size_t) override {}
   bool has_window() const override { return true; }
@@ -55,14 +56,17 @@ class Windows final : public Transport {
   }
   void window_read(int, std::uint64_t, std::span<std::byte>, std::uint64_t) override { unused(); }
   void window_write(int, std::uint64_t, std::span<const std::byte>, std::uint64_t) override { unused(); }
+  void lose(int) override {}
   bool progress(FrameSink&) override { return false; }
   bool quiet() const override { return true; }
   bool pending() override { return false; }
-  void finish() override {}
+  bool finish() override { return true; }
 };
 
 class WindowServiceTest : public testing::Test, private Router {
  protected:
+  WindowServiceTest() { layout_.slots = {1, 1}; }
+
   void ask(Kind kind, LockOp operation, std::uint64_t request) {
     const ObjectRequest asked{request, static_cast<std::uint32_t>(operation), 1};
     const WindowLock where{.rank = 1, .offset = 64, .owner = me};
@@ -88,6 +92,8 @@ class WindowServiceTest : public testing::Test, private Router {
  private:
   void send(Header head, std::span<const std::byte>, const PayloadView&) override { sent_.push_back(head); }
   const Layout& layout() const override { return layout_; }
+
+ protected:
   Layout layout_;
 };
 
@@ -151,6 +157,21 @@ TEST_F(WindowServiceTest, TellsOfTheEndOfAChildAfterAllThatItDid) {
   ASSERT_EQ(sent_.size(), 3u);
   EXPECT_EQ(sent_[1].kind, Kind::object_request);
   EXPECT_EQ(sent_[2].kind, Kind::client_gone);
+  EXPECT_FALSE(child_ended());
+}
+
+TEST_F(WindowServiceTest, WaitsForNoRankThatIsLost) {
+  layout_.slots = {1, 1};
+  ask(Kind::window_lock, LockOp::lock, 11);
+  EXPECT_TRUE(child_ended());
+  layout_.lose(1);
+  service_.rank_lost(1);
+  ASSERT_EQ(sent_.size(), 1u);
+  EXPECT_EQ(sent_[0].kind, Kind::client_gone);
+  answer(0, rankpool::wire::lock_free);  // MPI says so after all
+  EXPECT_EQ(sent_.size(), 1u);
+  ask(Kind::window_lock, LockOp::lock, 12);
+  EXPECT_EQ(windows_.tickets.size(), 1u) << "nothing is asked of it any more";
   EXPECT_FALSE(child_ended());
 }
 

@@ -92,6 +92,22 @@ TEST(SharedLock, IsFreedFromTheDeadAndSaysSo) {
   EXPECT_EQ(cell.lock.load() & SharedLock::orphaned, 0u);
 }
 
+TEST(SharedLock, IsFreedFromARankThatHasDied) {
+  const Window window = Window::create(magic);
+  window.set_cells_end(Window::head_bytes + 3 * sizeof(Cell));
+  const auto cell = [&](std::uint64_t number) -> Cell& {
+    return window.cell(Window::head_bytes + number * sizeof(Cell));
+  };
+  const Owner dead = SharedLock::owner(SharedLock::process(2, 5), 1);
+  const Owner other = SharedLock::owner(SharedLock::process(1, 5), 1);
+  ASSERT_TRUE(SharedLock::try_lock(cell(0), dead));
+  ASSERT_TRUE(SharedLock::try_lock(cell(1), other));
+  window.clean_cells_after_rank(2);
+  EXPECT_EQ(cell(0).lock.load(), SharedLock::orphaned);
+  EXPECT_EQ(cell(1).lock.load(), other);
+  EXPECT_EQ(cell(2).lock.load(), 0u);
+}
+
 TEST(SharedLock, WakesThreadsOneAfterTheOther) {
   Cell cell{};
   long sum = 0;

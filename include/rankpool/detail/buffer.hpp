@@ -65,6 +65,9 @@ class Buffer {
   /// the sender, and the bytes may be decoded any number of times meanwhile.
   void set_decoded_once() noexcept { decoded_once_ = true; }
   bool decoded_once() const noexcept { return decoded_once_; }
+  /// Equal values shall have equal bytes, also where some belong to no member of a struct.
+  void set_comparable() noexcept { comparable_ = true; }
+  bool comparable() const noexcept { return comparable_; }
 
   std::byte* data() noexcept { return data_; }
   const std::byte* data() const noexcept { return data_; }
@@ -94,6 +97,7 @@ class Buffer {
     std::swap(fd_, other.fd_);
     cargo_.swap(other.cargo_);
     std::swap(decoded_once_, other.decoded_once_);
+    std::swap(comparable_, other.comparable_);
   }
 
  private:
@@ -109,6 +113,7 @@ class Buffer {
   std::size_t warm_ = 0;  // of the memfd: bytes from the start that have had pages before this content
   int fd_ = -1;
   bool decoded_once_ = false;
+  bool comparable_ = false;
   Cargo cargo_;
 };
 

@@ -12,6 +12,7 @@
 
 #include <rankpool/detail/buffer.hpp>
 #include <rankpool/detail/memory_archive.hpp>
+#include <rankpool/detail/padding.hpp>
 #include <rankpool/detail/raw.hpp>
 #include <rankpool/detail/reader.hpp>
 
@@ -75,7 +76,7 @@ void save_value(Out& out, const T& value) {
   if constexpr (HasOwnCodec<T>) {
     Codec<T>::encode(out.buffer(), value);
   } else if constexpr (IsRaw<T>::value) {
-    out.buffer().append(&value, sizeof value);
+    append_raw(out.buffer(), &value, 1);
   } else if constexpr (HasFormat<T>) {
     Format<T>::save(out, value);
   } else {

@@ -9,6 +9,7 @@
 #include <type_traits>
 
 #include <rankpool/detail/buffer.hpp>
+#include <rankpool/detail/checkpoint.hpp>
 #include <rankpool/detail/codec.hpp>
 #include <rankpool/detail/fold_kind.hpp>
 #include <rankpool/detail/job_state.hpp>
@@ -36,7 +37,8 @@ class JobWriter {
  public:
   /// Opens the job. An item whose `serialize` throws ends the job. @throws PoolClosed, or the error of a failed
   /// initializer
-  JobWriter(std::shared_ptr<PoolClient> pool, std::shared_ptr<JobState> state, const JobShape& shape, Buffer callable);
+  JobWriter(std::shared_ptr<PoolClient> pool, std::shared_ptr<JobState> state, const JobShape& shape, Buffer callable,
+            std::shared_ptr<Checkpoint> checkpoint = nullptr);
   JobWriter(const JobWriter&) = delete;
   JobWriter& operator=(const JobWriter&) = delete;
   ~JobWriter();
@@ -60,7 +62,7 @@ class JobWriter {
       for (auto&& item : range) add(Item(item));
     }
   }
-  /// All items have been added.
+  /// All items have been added. @throws CheckpointError if the checkpoint is of a longer input
   void finish();
 
  private:
@@ -69,7 +71,7 @@ class JobWriter {
     while (count > 0) {
       const std::size_t room = block_limit_ - std::min(block_limit_, block_.size());
       const std::uint64_t now = std::min(count, whole_chunks(std::max<std::uint64_t>(1, room / sizeof(Item))));
-      block_.append(items, static_cast<std::size_t>(now) * sizeof(Item));
+      append_raw(block_, items, static_cast<std::size_t>(now));
       in_block_ += now;
       items += now;
       count -= now;
@@ -86,6 +88,8 @@ class JobWriter {
   }
 
   std::shared_ptr<PoolClient> pool_;
+  std::shared_ptr<JobState> state_;
+  std::shared_ptr<Checkpoint> checkpoint_;
   std::uint64_t token_ = 0;
   std::uint64_t chunksize_ = 0;
   Buffer block_;

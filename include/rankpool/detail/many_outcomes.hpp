@@ -55,6 +55,7 @@ class ManyOutcomes final : public ResultState<std::vector<Outcome<R>>> {
 
  private:
   std::optional<Outcome<R>>& place(std::uint64_t task) {
+    if (task == ~std::uint64_t{0}) throw_damaged("an outcome is of no task");  // of a reduction, which has no outcomes
     if (places_.size() <= task) places_.resize(task + 1);
     return places_[task];
   }

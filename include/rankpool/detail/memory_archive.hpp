@@ -1,6 +1,7 @@
 // Boost.Serialization archives over memory: what runs a user's `serialize`.
 #pragma once
 
+#include <algorithm>
 #include <boost/archive/archive_exception.hpp>
 #include <boost/archive/detail/common_iarchive.hpp>
 #include <boost/archive/detail/common_oarchive.hpp>
@@ -15,6 +16,7 @@
 #include <boost/serialization/split_free.hpp>
 #include <boost/serialization/split_member.hpp>
 #include <boost/serialization/tracking.hpp>
+#include <boost/serialization/type_info_implementation.hpp>
 #include <boost/serialization/version.hpp>
 #include <concepts>
 #include <cstdint>
@@ -22,8 +24,10 @@
 #include <memory>
 #include <string>
 #include <type_traits>
+#include <vector>
 
 #include <rankpool/detail/buffer.hpp>
+#include <rankpool/detail/padding.hpp>
 #include <rankpool/detail/raw.hpp>
 #include <rankpool/detail/reader.hpp>
 
@@ -84,6 +88,7 @@ class MemoryOArchive : public boost::archive::detail::common_oarchive<MemoryOArc
     } else if constexpr (IsDirect<T>::value) {
       save_value(*this, value);
     } else {
+      check_depth();
       Base::save_override(value);
     }
   }
@@ -94,7 +99,7 @@ class MemoryOArchive : public boost::archive::detail::common_oarchive<MemoryOArc
   template <class T>
   void save_elements(const T* from, std::size_t count) {
     if constexpr (IsRaw<std::remove_cv_t<T>>::value) {
-      out_.append(from, count * sizeof(T));
+      append_raw(out_, from, count);
     } else {
       for (std::size_t i = 0; i < count; ++i) *this << from[i];
     }
@@ -113,6 +118,12 @@ class MemoryIArchive : public boost::archive::detail::common_iarchive<MemoryIArc
   explicit MemoryIArchive(Reader& in) : Base(boost::archive::no_header), in_(in) {}
 
   void load_binary(void* into, std::size_t count) { in_.read(into, count); }
+  /// Called by Boost for what is pointed to, or by users; see `note_class`.
+  template <class T>
+  const boost::archive::detail::basic_pointer_iserializer* register_type(const T* = nullptr) {
+    note_class<std::remove_cv_t<T>>();
+    return Base::template register_type<T>();
+  }
   Reader& reader() noexcept { return in_; }
   MemoryIArchive& archive() noexcept { return *this; }
 
@@ -129,6 +140,12 @@ class MemoryIArchive : public boost::archive::detail::common_iarchive<MemoryIArc
     } else if constexpr (IsDirect<T>::value) {
       load_into(*this, value);
     } else {
+      check_depth();
+      if constexpr (std::is_pointer_v<T>) {
+        points_to_polymorphic_ = std::is_polymorphic_v<std::remove_pointer_t<T>>;
+      } else {
+        note_class<std::remove_cv_t<T>>();
+      }
       Base::load_override(value);
     }
   }
@@ -138,6 +155,9 @@ class MemoryIArchive : public boost::archive::detail::common_iarchive<MemoryIArc
     *this >> text;
     if (text.size() >= BOOST_SERIALIZATION_MAX_KEY_SIZE) throw_damaged("the name of a class is too long");
     std::memcpy(static_cast<char*>(name), text.c_str(), text.size() + 1);
+    // A name comes with a class that is new to the archive, or Boost would mistake one number for another.
+    const auto* const type = boost::serialization::extended_type_info::find(text.c_str());
+    if (type != nullptr && !note_class(type)) throw_damaged("a class is called new that is not");
   }
   void load_override(boost::archive::tracking_type& tracking) {
     tracking = boost::archive::tracking_type(in_.get_bool());
@@ -145,6 +165,9 @@ class MemoryIArchive : public boost::archive::detail::common_iarchive<MemoryIArc
   void load_override(boost::archive::class_id_type& id) {
     const auto number = in_.get<std::int16_t>();
     if (number < -1) throw_damaged("the number of a class is negative");
+    const auto known = static_cast<std::int64_t>(classes_.size());
+    if (number > known || (number == known && !points_to_polymorphic_))
+      throw_damaged("there is no class of such a number");
     id = boost::archive::class_id_type(number);
   }
   // Boost's own loaders of containers that the codec does not know ask for memory by this number.
@@ -168,7 +191,30 @@ class MemoryIArchive : public boost::archive::detail::common_iarchive<MemoryIArc
     }
   }
 
+  // Boost numbers classes as it meets them, and uses a number that it reads as an index without a look at how many
+  // there are. So they are counted here in the same way: whatever is not read by the codec, and does not get by without
+  // a class, is a class.
+  template <class T>
+  void note_class() {
+    using boost::serialization::implementation_level;
+    constexpr int level = implementation_level<T>::value;
+    constexpr bool only_content = level == boost::serialization::primitive_type ||
+                                  (level == boost::serialization::object_serializable &&
+                                   boost::serialization::tracking_level<T>::value == boost::serialization::track_never);
+    if constexpr (std::is_class_v<T> && !only_content && level != boost::serialization::not_serializable) {
+      note_class(&boost::serialization::type_info_implementation<T>::type::get_const_instance());
+    }
+  }
+  /// False if it was known.
+  bool note_class(const boost::serialization::extended_type_info* type) {
+    if (std::find(classes_.begin(), classes_.end(), type) != classes_.end()) return false;
+    classes_.push_back(type);
+    return true;
+  }
+
   Reader& in_;
+  std::vector<const boost::serialization::extended_type_info*> classes_;
+  bool points_to_polymorphic_ = false;  // the pointer that is read
 };
 
 /// Where a single value is written: makes an archive only if some part of the value needs one.

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include <rankpool/callable.hpp>
+#include <rankpool/detail/checkpoint.hpp>
 #include <rankpool/detail/dispatch.hpp>
 #include <rankpool/detail/job_writer.hpp>
 #include <rankpool/detail/result_state.hpp>
@@ -78,9 +79,11 @@ struct PoolCall {
   }
   static Buffer encode(const F& f) {
     Buffer callable;
+    callable.set_comparable();
     encode_callable<F, Item, unpack>(callable, f);
     return callable;
   }
+  static TaskTypes types() { return task_types<F, Item, unpack>(); }
 };
 
 /// Writes an initializer for the workers, whenever it is asked to.

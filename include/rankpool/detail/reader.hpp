@@ -14,6 +14,10 @@ namespace rankpool::detail {
 /// @throws SerializationError
 [[noreturn]] void throw_damaged(const char* what);
 
+/// To be called where values contain values of their own type, as deep as the bytes say. @throws SerializationError if
+/// little is left of the stack of this thread
+void check_depth();
+
 /// Reads from front to back and never past the end. Does not own the bytes.
 class Reader {
  public:

@@ -78,6 +78,9 @@ class ManyResults final : public ResultState<std::vector<R>> {
   explicit ManyResults(std::size_t expected) { places_.reserve(expected); }
 
   void store(std::uint64_t first, std::uint64_t count, Reader& results) override {
+    // what is said to be there must be, before memory is asked for
+    constexpr std::uint64_t least = item_bytes<R>() != 0 ? item_bytes<R>() : sizeof(std::uint64_t);
+    if (count > results.remaining() / least) throw_damaged("it has fewer results than it says");
     const std::uint64_t end = first + count;
     if (places_.size() < end) {
       if (places_.capacity() < end) places_.reserve(std::max<std::uint64_t>(end, 2 * places_.capacity()));

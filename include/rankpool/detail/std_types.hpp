@@ -1,6 +1,7 @@
 // How the types of the standard library travel.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <concepts>
 #include <cstddef>
@@ -48,6 +49,13 @@ void load_sequence(In& in, Begin begin, LoadElement load_element) {
   if (taken < count) in.reader().take(count - taken);
 }
 
+/// Room for so many elements; not for all if their bytes could be far fewer, and their number wrong.
+template <class In, class Vector>
+void reserve_for(In& in, Vector& vector, std::size_t count) {
+  constexpr std::size_t few = 256;
+  vector.reserve(std::min(count, std::max(few, in.reader().remaining() / sizeof(typename Vector::value_type))));
+}
+
 /// std::basic_string.
 template <class C, class Traits, class Allocator>
 struct Format<std::basic_string<C, Traits, Allocator>> {
@@ -80,7 +88,7 @@ struct SequenceFormat {
     load_sequence(
         in,
         [&](std::size_t count) {
-          if constexpr (requires { range.reserve(count); }) range.reserve(count);
+          if constexpr (requires { range.reserve(count); }) reserve_for(in, range, count);
         },
         [&] {
           if constexpr (std::is_default_constructible_v<Element>) {
@@ -107,7 +115,7 @@ requires(IsRaw<E>::value && !HasOwnCodec<E>) struct Format<std::vector<E, Alloca
   static void save(auto& out, const T& range) {
     const std::uint64_t count = range.size();
     out.buffer().append(&count, sizeof count);
-    out.buffer().append(range.data(), range.size() * sizeof(E));
+    append_raw(out.buffer(), range.data(), range.size());
   }
   static void load(auto& in, T& range) {
     const std::size_t count = in.reader().get_count(sizeof(E));

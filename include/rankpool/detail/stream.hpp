@@ -10,6 +10,7 @@
 #include <type_traits>
 #include <utility>
 
+#include <rankpool/detail/checkpoint.hpp>
 #include <rankpool/detail/pool_call.hpp>
 #include <rankpool/detail/stored.hpp>
 #include <rankpool/detail/stream_results.hpp>
@@ -99,7 +100,9 @@ auto make_stream(const std::shared_ptr<PoolClient>& client, const F& f, Range&& 
   set_options(shape, options);
   auto stream = std::make_shared<Stream<R, Item, View>>(std::views::all(std::forward<Range>(range)), ordered);
   ResultIterator<R> results(stream);
-  StreamState::start(stream, client, shape, Call::encode(f), options.buffersize);
+  Buffer callable = Call::encode(f);
+  auto checkpoint = open_checkpoint(options.checkpoint, Call::types(), callable);
+  StreamState::start(stream, client, shape, std::move(callable), options.buffersize, std::move(checkpoint));
   return results;
 }
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include <rankpool/detail/buffer.hpp>
+#include <rankpool/detail/checkpoint.hpp>
 #include <rankpool/detail/job_state.hpp>
 #include <rankpool/detail/job_writer.hpp>
 #include <rankpool/detail/stream_window.hpp>
@@ -25,7 +26,7 @@ class StreamState : public JobState {
   /// Opens the job and draws the first items. Called once, before anything else. @throws PoolClosed, or the error of a
   /// failed initializer
   static void start(const std::shared_ptr<StreamState>& stream, std::shared_ptr<PoolClient> pool, const JobShape& shape,
-                    Buffer callable, std::uint64_t buffersize);
+                    Buffer callable, std::uint64_t buffersize, std::shared_ptr<Checkpoint> checkpoint);
   /// Nobody wants more results: cancels what was not begun, and touches the input no more.
   void abandon() noexcept;
   /// Ends the job as cancelled: what has not come yet will not.
@@ -79,11 +80,12 @@ class StreamState : public JobState {
 
   std::uint64_t shifted(std::uint64_t task) const noexcept;
   bool wants_input() const noexcept;
-  bool exhausted() const noexcept { return !input_left_ && !drawing_ && yielded_ == drawn_; }
+  bool exhausted() const noexcept;
   bool settled() const;
   void take_turn(std::unique_lock<std::mutex>& lock);
   void draw_all(std::unique_lock<std::mutex>& lock);
   bool draw_some(std::unique_lock<std::mutex>& lock, std::uint64_t most);
+  bool draw_items(std::unique_lock<std::mutex>& lock, std::uint64_t most);
   void draw_refused();
   void send_block();
   void end_input(std::unique_lock<std::mutex>& lock, std::exception_ptr error);
@@ -92,6 +94,7 @@ class StreamState : public JobState {
   const bool ordered_;
   const bool sized_;
   std::shared_ptr<PoolClient> pool_;
+  std::shared_ptr<Checkpoint> checkpoint_;
   std::uint64_t token_ = 0;
   StreamWindow window_{0, 0, 1};
 
