@@ -2,9 +2,11 @@
 
 #include <poll.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <new>
 #include <stdexcept>
 #include <string>
@@ -105,6 +107,7 @@ void LinkEnd::swap(LinkEnd& other) noexcept {
   std::swap(socket_, other.socket_);
   std::swap(socket_inode_, other.socket_inode_);
   std::swap(out_, other.out_);
+  std::swap(slices_sent_, other.slices_sent_);
   std::swap(in_, other.in_);
   std::swap(current_, other.current_);
   std::swap(current_head_, other.current_head_);
@@ -130,7 +133,20 @@ void LinkEnd::throw_too_long(std::size_t body) {
                           " bytes does not fit in line; its payload must travel as a segment");
 }
 
+/// The kernel lets a user have no more descriptors on their way than a process may have open, in all links together: a
+/// link that took them all would keep the answers from coming.
+bool LinkEnd::has_room_for_slice() {
+  static const std::size_t most = [] {
+    rlimit limit{};
+    ::getrlimit(RLIMIT_NOFILE, &limit);
+    return static_cast<std::size_t>(std::clamp<rlim_t>(limit.rlim_cur / 32, 1, 64));
+  }();
+  while (!slices_sent_.empty() && slices_sent_.front() < out_.taken()) slices_sent_.pop_front();
+  return slices_sent_.size() < most;
+}
+
 bool LinkEnd::send_slice(const Slice& slice) {
+  if (!has_room_for_slice()) return false;
   Parcel parcel{out_.position(), slice.offset, slice.length, slice.segment->size()};
   UniqueFd copy;
   if (!slice.segment->has_descriptor()) {
@@ -141,7 +157,9 @@ bool LinkEnd::send_slice(const Slice& slice) {
     parcel.size = slice.length;
   }
   const int fd = copy ? copy.get() : slice.segment->fd();
-  return send_message(socket_.get(), std::as_bytes(std::span(&parcel, 1)), std::span(&fd, 1)) == Sent::yes;
+  if (send_message(socket_.get(), std::as_bytes(std::span(&parcel, 1)), std::span(&fd, 1)) != Sent::yes) return false;
+  slices_sent_.push_back(parcel.position);
+  return true;
 }
 
 void LinkEnd::receive_slice() {

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <deque>
 #include <span>
 #include <utility>
 
@@ -130,6 +131,7 @@ class LinkEnd {
   LinkEnd(Side side, int memory, UniqueFd socket, RankPageData* page);
   void swap(LinkEnd& other) noexcept;
   bool send_slice(const Slice& slice);
+  bool has_room_for_slice();
   void receive_slice();
   [[noreturn]] static void throw_too_long(std::size_t body);
 
@@ -139,6 +141,7 @@ class LinkEnd {
   Answered answered_{0};
   UniqueFd socket_;
   std::uint64_t socket_inode_ = 0;
+  std::deque<std::uint64_t> slices_sent_;  // places in the ring of those that the peer may not have taken
   RingWriter out_;
   RingReader in_;
   std::size_t current_ = 0;  // size of the record that `receive` returned last

@@ -52,6 +52,8 @@ class RingWriter {
   bool room_wanted() const noexcept { return counters_->room_wanted.load(std::memory_order_acquire) != 0; }
   /// Bytes ever committed.
   std::uint64_t position() const noexcept { return tail_; }
+  /// Of these, bytes that the consumer has taken.
+  std::uint64_t taken() const noexcept { return counters_->head.load(std::memory_order_acquire); }
 
  private:
   // A consumer that damaged its counter makes the difference huge: that is a full ring, not a crash.
