@@ -1,7 +1,5 @@
 // The pools of a job that loses ranks, as clients and ranks see them: frames in, frames out.
-#include "engine/pool_master.hpp"
-
-#include <gtest/gtest.h>
+#include "master_fixture.hpp"
 
 #include <csignal>
 #include <cstring>
@@ -22,53 +20,13 @@ namespace {
 using wire::Ask;
 using wire::Kind;
 
-struct Frame {
-  wire::Header head;
-  std::vector<std::byte> body;
-
-  template <class Message>
-  Message as() const {
-    std::span<const std::byte> rest = body;
-    return wire::take<Message>(rest);
-  }
-};
-
-class RecordingRouter final : public Router {
- public:
-  RecordingRouter() {
-    layout_.slots = {0, 1, 1};
-    layout_.hosts = {"h0", "h1", "h2"};
-    layout_.recovery = true;
-  }
-  void send(wire::Header head, std::span<const std::byte> fixed, const link::PayloadView& payload) override {
-    if (!layout_.lives(head.to.rank)) return;
-    Frame frame{head, {fixed.begin(), fixed.end()}};
-    const auto more = payload.read();
-    frame.body.insert(frame.body.end(), more.begin(), more.end());
-    frames.push_back(std::move(frame));
-  }
-  const Layout& layout() const override { return layout_; }
-  void lose(int rank) { layout_.lose(rank); }
-
-  std::vector<Frame> frames;
-
- private:
-  Layout layout_;
-};
-
 /// A pool of two workers, on ranks 1 and 2.
-class Losses : public testing::Test {
+class Losses : public MasterFixture {
  protected:
-  static constexpr wire::Address client{0, 1};
-  static constexpr std::uint64_t pool = 1;
   static constexpr std::uint64_t token = 10;
 
-  Losses() { open(pool, client); }
+  Losses() : MasterFixture({0, 1, 1}, true) { open(pool, client); }
 
-  void from(wire::Address who, Kind kind, std::uint64_t about, std::span<const std::byte> body = {},
-            std::uint32_t flags = 0) {
-    master_.on_frame({.from = who, .token = about, .kind = kind, .flags = flags}, body, {});
-  }
   void open(std::uint64_t number, wire::Address who) {
     wire::PoolOpen open{};
     from(who, Kind::pool_open, number, wire::bytes_of(open));
@@ -77,21 +35,14 @@ class Losses : public testing::Test {
   }
   void submit(std::uint64_t tasks, detail::Fold fold = detail::Fold::none) {
     wire::JobOpen open{};
-    open.pool = pool;
-    open.chunksize = 1;
-    open.item_bytes = 1;
     open.fold = fold;
-    from(client, Kind::job_open, token, wire::bytes_of(open));
-    std::vector<std::byte> items(sizeof(wire::JobItems) + tasks);
-    std::memcpy(items.data(), &tasks, sizeof tasks);
-    from(client, Kind::job_items, token, items);
-    from(client, Kind::job_end, token);
+    submit_job(token, open, tasks);
   }
   void lose(int rank) {
     router_.lose(rank);
     master_.rank_lost(rank);
   }
-  std::vector<Frame> take() { return std::exchange(router_.frames, {}); }
+  using MasterFixture::take;
   std::vector<Frame> take(Kind kind) {
     std::vector<Frame> found = take();
     std::erase_if(found, [kind](const Frame& frame) { return frame.head.kind != kind; });
@@ -153,8 +104,6 @@ class Losses : public testing::Test {
     return answer.empty() ? wire::PoolInsights{} : answer.front().as<wire::PoolInsights>();
   }
 
-  RecordingRouter router_;
-  PoolMaster master_{router_};
   std::map<int, std::uint64_t> pools_;  // the scheduler's numbers, as the ranks know them
   std::map<std::uint64_t, int> runs_;   // of each task, that have ended
 };

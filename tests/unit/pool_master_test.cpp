@@ -1,7 +1,5 @@
 // The shell around the scheduler, as clients and ranks see it: frames in, frames out.
-#include "engine/pool_master.hpp"
-
-#include <gtest/gtest.h>
+#include "master_fixture.hpp"
 
 #include <csignal>
 #include <cstring>
@@ -15,62 +13,20 @@ using wire::Ask;
 using wire::Kind;
 using wire::Standing;
 
-struct Frame {
-  wire::Header head;
-  std::vector<std::byte> body;
-
-  template <class Message>
-  Message as() const {
-    std::span<const std::byte> rest = body;
-    return wire::take<Message>(rest);
-  }
-};
-
-class RecordingRouter final : public Router {
- public:
-  RecordingRouter() {
-    layout_.slots = {0, 1};
-    layout_.hosts = {"here", "there"};
-  }
-  void send(wire::Header head, std::span<const std::byte> fixed, const link::PayloadView&) override {
-    frames.push_back({head, {fixed.begin(), fixed.end()}});
-  }
-  const Layout& layout() const override { return layout_; }
-
-  std::vector<Frame> frames;
-
- private:
-  Layout layout_;
-};
-
 /// One pool of one worker, on rank 1.
-class Master : public testing::Test {
+class Master : public MasterFixture {
  protected:
-  static constexpr wire::Address client{0, 1};
-  static constexpr std::uint64_t pool = 1;
-
-  Master() {
+  Master() : MasterFixture({0, 1}) {
     wire::PoolOpen open{};
     open.processes = 1;
     from(client, Kind::pool_open, pool, wire::bytes_of(open));
     take();
   }
-  void from(wire::Address who, Kind kind, std::uint64_t token, std::span<const std::byte> body = {},
-            std::uint32_t flags = 0) {
-    master_.on_frame({.from = who, .token = token, .kind = kind, .flags = flags}, body, {});
-  }
   void submit(std::uint64_t token, int priority = 0, int retries = 0, std::uint64_t tasks = 1) {
     wire::JobOpen open{};
-    open.pool = pool;
-    open.chunksize = 1;
     open.retries = retries;
     open.priority = priority;
-    open.item_bytes = 1;
-    from(client, Kind::job_open, token, wire::bytes_of(open));
-    std::vector<std::byte> items(sizeof(wire::JobItems) + tasks);
-    std::memcpy(items.data(), &tasks, sizeof tasks);
-    from(client, Kind::job_items, token, items);
-    from(client, Kind::job_end, token);
+    submit_job(token, open, tasks);
   }
   void ask(std::uint64_t token, Ask what) { from(client, Kind::job_ask, token, {}, static_cast<std::uint32_t>(what)); }
   void answer(std::uint64_t job, Standing standing) {
@@ -80,7 +36,6 @@ class Master : public testing::Test {
   void lose(std::uint64_t job, std::uint64_t timed_out = 0) {
     from({1, 0}, Kind::task_lost, job, wire::bytes_of(wire::TaskLost{0, SIGTERM, 77, 1, 0, {}, timed_out}));
   }
-  std::vector<Frame> take() { return std::exchange(router_.frames, {}); }
   std::vector<Kind> kinds() {
     std::vector<Kind> result;
     for (const Frame& frame : take()) result.push_back(frame.head.kind);
@@ -106,9 +61,6 @@ class Master : public testing::Test {
     }
     EXPECT_EQ(answers, 1U);
   }
-
-  RecordingRouter router_;
-  PoolMaster master_{router_};
 };
 
 TEST_F(Master, what_was_not_sent_is_cancelled_here) {
